@@ -154,6 +154,7 @@ def test_an_environment_sees_the_torch_that_is_installed_elsewhere(
         (["setup", "EXTRAS=hydra"], f"EXTRAS=hydra is not an extra; extras: {' '.join(EXTRAS)}"),
         (["train", "TORCH=rocm"], "TORCH=rocm is unknown; choices: cpu, cuda, installed"),
         (["setup", "model=mlp"], "setup takes EXTRAS=... and TORCH=..., not model=mlp"),
+        (["help", "foo"], "help takes no words, not foo"),
         (["coffee"], f"coffee is not a command; commands: {', '.join(setup.COMMANDS)}"),
     ],
 )

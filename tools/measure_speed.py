@@ -59,6 +59,7 @@ SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
 def main() -> None:
     """Print the tables asked for, and write them to a file if one is given."""
     restore_interrupts()  # Ctrl-C ends processes and removes temporary folders first
+    report.check_system(linux="Linux", darwin="macOS")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="parts of names: " + "; ".join(case.name for case in CASES))
     parser.add_argument("--sections", default=",".join(SECTIONS), help="with commas between; %(default)s")

@@ -44,6 +44,7 @@ def main() -> None:
         TrainingError: something was lost, differed or ended in a traceback.
     """
     restore_interrupts()  # Ctrl-C ends processes and removes temporary folders first
+    report.check_system(linux="Linux")
     given = parsed()
     names = given.parts.split(",")
     for name in names:

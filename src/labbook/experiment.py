@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -120,8 +121,7 @@ def settings_of_any_model(config: DictConfig) -> dict[str, Any]:
 
 
 def build_data(config: DictConfig, only: Part | None = None) -> LightningDataModule:
-    node = config.data.copy()
-    node.update(pretrained_settings(config))
+    node = config.data
     if node.get("batch_size") == AUTO:
         raise SettingError("data.batch_size=auto is for train.py and find_lr.py, which try it out: use a number")
     target = instantiate.resolve_target(node._target_, "data")
@@ -133,28 +133,34 @@ def build_data(config: DictConfig, only: Part | None = None) -> LightningDataMod
     return data
 
 
-def pretrained_settings(config: DictConfig) -> dict[str, Any]:
+def build_new_data(config: DictConfig, resumed: Path | None = None) -> LightningDataModule:
+    """The data module of a run that is trained.
+
+    Values that pretrained weights or the data choose are written into `config.data`. So they are in the config.yaml of
+    the run, from which `build_data` uses them as they are, also those of a version that chose others.
+    """
+    config.data.update(pretrained_settings(config, resumed))
+    data = build_data(config)
+    if capabilities.is_image_data(data):
+        config.data.update({name: value for name, value in data.decided.items() if name in config.data})
+    return data
+
+
+def pretrained_settings(config: DictConfig, resumed: Path | None = None) -> dict[str, Any]:
     """Values for the settings of the data that are null, for the weights that the network starts with.
 
     Weights of a run need its images, and other files those of the network's pretrained weights, if it has any. For
-    images of another size, `decode_size` keeps its ratio to it.
+    images of another size, `decode_size` keeps its ratio to it. A `resumed` run keeps its own images.
     """
     network = return_type(instantiate.resolve_target(config.model._target_, "model"))
     source = settings_of_any_model(config).get("weights")
-    if source is not None and (run := weights_source.run_of_weights(source)):
+    if run := resumed or (source and weights_source.run_of_weights(source)):
         wanted = weights.data_settings_of_run(run)
     else:
         wanted = capabilities.pretrained_data_settings(network, config.model)
     if (size := config.data.get("image_size")) and "decode_size" in wanted:
         wanted["decode_size"] = wanted["decode_size"] * size // wanted["image_size"]
     return {name: value for name, value in wanted.items() if name in config.data and config.data[name] is None}
-
-
-def record_data_settings(config: DictConfig, data: LightningDataModule) -> None:
-    """Write values that pretrained weights or the data chose into `config.data`, where a resumed run finds them."""
-    config.data.update(pretrained_settings(config))
-    if capabilities.is_image_data(data):
-        config.data.update({name: value for name, value in data.decided.items() if name in config.data})
 
 
 def build_model(config: DictConfig, spec: Any) -> LightningModule:

@@ -4,7 +4,6 @@ import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict
 from typing import NamedTuple
 
 import torch
@@ -15,11 +14,12 @@ from labbook import experiment
 from labbook.callbacks.epoch_end import epoch_end_of
 from labbook.callbacks.lr_range_test import LearningRateRangeTest
 from labbook.callbacks.unused_settings import unused_settings
+from labbook.config.invocation import for_caller
 from labbook.errors import SettingError, TrainingError
 from labbook.loggers import TensorBoard
 from labbook.models.weights import LoadedWeights, load_weights_from
 from labbook.runs.run_folder import RunFolder
-from labbook.runs.run_session import RunSession
+from labbook.runs.run_session import RunSession, resumed_folder
 from labbook.signals import StopSignals
 from labbook.trainer import build_evaluation_metrics, detached_trainer, filter_lightning_warnings
 from labbook.training import (
@@ -44,21 +44,25 @@ class Prepared(NamedTuple):
     data: LightningDataModule
     model: LightningModule
     choice: DeviceChoice
+    loaded: LoadedWeights | None  # from `model.weights`
 
 
 def prepare(config: DictConfig) -> Prepared:
-    """Check a configuration, create its objects and read its images; nothing is written but `config`."""
+    """Check a configuration, create its objects and read its files; nothing is written but `config`."""
     experiment.check_experiment(config)
+    hardware.check_threads(config.threads)
     if config.data.get("batch_size") == batch_size.AUTO:
         set_batch_size(config)
-    data = experiment.build_data(config)
-    experiment.record_data_settings(config, data)
+    resumed = resumed_folder(config)
+    data = experiment.build_new_data(config, resumed)
     model = experiment.build_model(config, capabilities.spec_of_data(data))
     build_evaluation_metrics(config, model)  # refuses metrics that do not fit these classes
     choice = hardware.choose_for_run(config, model)
     hardware.check_devices(config.trainer, choice.accelerator, hardware.describe_machine())
+    source = None if resumed else experiment.settings_of_any_model(config).get("weights")
+    loaded = None if source is None else load_weights_from(model, str(source))
     experiment.set_up_data(data)
-    return Prepared(data, model, choice)
+    return Prepared(data, model, choice, loaded)
 
 
 def fit_model(
@@ -76,10 +80,9 @@ def fit_model(
         StoppedBySignal: a signal came; the state was saved first.
     """
     for note in unused_settings(run.folder.config, model):
-        log.warning("note: %s", note)
+        log.warning("note: %s", for_caller(note))
     if mode := objectives.objective_mode_of(run.folder.config, model):
         log.info("%s", mode)
-    load_initial_weights(model, run.folder)
     adapt_model(model, data, channels_last, compiled)
     start_loggers(trainer, run.folder, resume_step(model, run.folder))
     with run.signals.deferred(), fast_lightning.without_unused_hooks(trainer, model), filter_lightning_warnings():
@@ -95,14 +98,6 @@ def adapt_model(model: LightningModule, data: LightningDataModule, channels_last
     apply_channels_last(model, data, channels_last)
     if compiled and capabilities.has_forward(model):
         model.compile()
-
-
-def load_initial_weights(model: LightningModule, run: RunFolder) -> None:
-    """Load `model.weights`, unless a checkpoint restores others, and record what was loaded."""
-    if run.state is None and (source := experiment.settings_of_any_model(run.config).get("weights")) is not None:
-        loaded = load_weights_from(model, str(source))
-        log.info("%s", loaded)
-        run.record({"initial_weights": asdict(loaded)}, "running")
 
 
 def apply_channels_last(model: LightningModule, data: LightningDataModule, channels_last: bool) -> None:
@@ -231,8 +226,6 @@ def run_range_test(config: DictConfig, test: LearningRateRangeTest) -> LoadedWei
     """Run a learning rate range test of a configuration, which starts like a run of it; returns its initial weights."""
     config.scheduler = None
     made = prepare(config)
-    source = experiment.settings_of_any_model(config).get("weights")
-    loaded = None if source is None else load_weights_from(made.model, str(source))
     with suppress(TrainingError):  # the loss diverged, which ends the test
         fit_steps(config, made, len(test.rates), test)
-    return loaded
+    return made.loaded

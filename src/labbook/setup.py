@@ -92,7 +92,8 @@ def run_command(command: str, *words: str) -> None:
     variables |= dict(word.split("=", 1) for word in words if word.startswith(VARIABLES))
     arguments = [word for word in words if not word.startswith(VARIABLES)]
     if arguments and not programs:
-        raise SetupError(f"{command} takes EXTRAS=... and TORCH=..., not {arguments[0]}")
+        taken = "EXTRAS=... and TORCH=..." if command == "setup" else "no words"
+        raise SetupError(f"{command} takes {taken}, not {arguments[0]}")
     if command.startswith("new-"):
         arguments = [word.removeprefix("NAME=") for word in arguments] or [""]
     if command == "help":

@@ -18,8 +18,10 @@ from PIL import Image
 from labbook import Run, Sweep, load, sweep, train
 from labbook.api.calls import called_from_python, override_arguments
 from labbook.callbacks import progress
+from labbook.config.invocation import called_by, for_caller
 from labbook.errors import SettingError, StoppedBySignal, StoppedByUser
 from labbook.runs.run_folder import read_metrics
+from tests.cases import each_case
 from tests.conftest import Command
 from tests.own.conftest import PROJECT
 from tests.runs.test_resume import signal_at
@@ -35,6 +37,7 @@ REFUSED: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ((), {"epochs": None}, "epochs"),
     ((), {"seeds": 3}, "seeds=3 makes several runs: use sweep(...), or use seed=N"),
     (("model=mlp,lenet5",), {}, "model=mlp,lenet5 gives several values: use sweep(...)"),
+    (("model=[mlp]",), {}, "model is one of its choices, model=CHOICE, or sweep(...) over model=A,B"),
     (("-m", "model=mlp,lenet5"), {}, "'-m' is not a setting"),
     (("--cfg", "job"), {}, "'--cfg' is not a setting"),
     (({"epochs": 2},), {}, "is not a setting: use one text for each"),
@@ -60,6 +63,29 @@ def test_what_the_command_line_refuses_is_raised_and_nothing_changes(
     assert not GlobalHydra.instance().is_initialized()
     assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
+
+
+@each_case(("text", "find_lr", "python"), [
+    ("several values: add -m to sweep over them, or a list", "several values: find-lr tests one run, or a list",
+     "several values: use sweep(...), or a list"),
+    ("no effect: add -m for a sweep", "no effect: find-lr tests one run", "no effect: use sweep(...)"),
+    ("one, or with -m each of a=1,2", "one", "one, or sweep(...) over a=1,2"),
+    ("-m needs several", "-m needs several", "sweep(...) needs several"),
+    ("--top 11: or --split val", "--top 11: or --split val", "top=11: or split=val"),
+])  # fmt: skip
+def test_advice_is_for_the_caller(text: str, find_lr: str, python: str) -> None:
+    assert for_caller(text) == text
+    for caller, expected in (("find-lr", find_lr), ("Python", python)):
+        with called_by(caller):
+            assert for_caller(text) == expected
+    assert for_caller(text) == text
+
+
+def test_what_is_no_folder_is_refused() -> None:
+    for folder in (None, 3):
+        for kind in (load, Run, Sweep):
+            with pytest.raises(SettingError, match=f"^{folder} is not a folder: use the path of one"):
+                kind(folder)  # type: ignore[arg-type]
 
 
 def test_values_of_python_become_overrides() -> None:
@@ -165,7 +191,9 @@ def test_a_sweep_is_done_once_and_shows_its_report(
     assert sweep(*SMALL, **values) == made == Sweep(made.folder)
     assert "2 skipped as finished before" in capsys.readouterr().out
     assert [run.status for run in made.runs] == ["finished", "finished"]
+    capsys.readouterr()
     assert made.best in made.runs
+    assert capsys.readouterr() == ("", "")
     assert load(made.folder) == made.best
     assert made.report.rows[0].best is not None
     assert made.report.rows[0].best.path == made.best.folder

@@ -22,6 +22,9 @@ class Machine:
         self.stat, self.clock, self.own = stat, 0.0, 0.0
         self.ticks = 0
         monkeypatch.setattr(busy_machine, "STAT", stat)
+        monkeypatch.setattr(busy_machine, "GROUP", stat.with_name("cgroup"))
+        monkeypatch.setattr(busy_machine, "LIMITS", stat.with_name("limits"))
+        stat.with_name("cgroup").write_text("5:memory:/a\n2:cpu,cpuacct:/a/b\n0::/c/d\n")
         monkeypatch.setattr("os.sched_getaffinity", lambda _: {1, 2}, raising=False)
         monkeypatch.setattr("os.sysconf", lambda _: TICKS)
         monkeypatch.setattr("time.monotonic", lambda: self.clock)
@@ -70,6 +73,37 @@ def test_other_programs_are_noted_with_the_number_that_helps(
 @pytest.mark.parametrize("own", [2.0, 1.0])
 def test_a_machine_of_its_own_is_not_noted(machine: Machine, caplog: pytest.LogCaptureFixture, own: float) -> None:
     assert notes_of(machine, caplog, own=own, others=0.2) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "noted"),
+    [
+        ("cpu.max", "150000 100000\n", False),
+        ("c/cpu.max", "100000 100000\n", False),
+        ("c/d/cpu.max", "max 100000\n", True),
+        ("cpu.max", "200000 100000\n", True),
+        ("cpu/a/cpu.cfs_quota_us", "150000\n", False),
+        ("cpu/a/b/cpu.cfs_quota_us", "-1\n", True),
+    ],
+)
+def test_in_a_container_with_a_quota_nothing_is_noted(
+    machine: Machine, caplog: pytest.LogCaptureFixture, file: str, text: str, noted: bool
+) -> None:
+    limit = machine.stat.with_name("limits") / file
+    limit.parent.mkdir(parents=True)
+    limit.write_text(text)
+    limit.with_name("cpu.cfs_period_us").write_text("100000\n")
+    machine.work(1, 0, 0)
+    callback: Any = BusyMachine()
+    callback.on_train_start(ALONE, None)
+    assert callable(callback.on_train_batch_end) == noted
+
+
+def test_processes_of_the_run_are_not_others(
+    machine: Machine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multiprocessing.active_children", lambda: [object()])
+    assert notes_of(machine, caplog, own=1.2, others=0.8) == []
 
 
 @pytest.mark.parametrize("why", ["one thread", "two processes", "another system"])

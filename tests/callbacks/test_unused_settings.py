@@ -53,7 +53,8 @@ def of(*overrides: str) -> list[str]:
             "callbacks.lookahead sets the weights to its slow copy at the last epoch: test it with test_checkpoint",
         ),
         ("callbacks=[ema,lookahead]", "callbacks.lookahead sets the weights to its slow copy"),
-        ("callbacks=unfreeze epochs=1", "callbacks.unfreeze.epoch=2 unfreezes no layer in epochs=1"),
+        ("callbacks=unfreeze epochs=1", "callbacks.unfreeze.epoch=2 unfreezes no layer in epochs=1: use more"),
+        ("callbacks=unfreeze callbacks.unfreeze.epoch=1", "model.freeze has no effect because callbacks.unfreeze.ep"),
         ("channels_last=true", "MLP, which has no convolution"),
     ],
 )
@@ -72,6 +73,7 @@ def test_a_setting_without_effect_is_named(settings: str, named: str) -> None:
         "scheduler=plateau scheduler.patience=1 epochs=4",
         "epochs=6 callbacks=early_stopping callbacks.early_stopping.patience=4",
         "epochs=4 trainer.check_val_every_n_epoch=4",
+        "callbacks=unfreeze callbacks.unfreeze.epoch=1 callbacks.unfreeze.layers=1",
         "model.weights=w.pth model.freeze=backbone callbacks=unfreeze epochs=2 task.backbone_lr_factor=0.1",
         "data.val_seed=1",
         "channels_last=false",

@@ -120,6 +120,7 @@ def test_weights_are_loaded_before_the_test(tmp_path: Path, finder: Command) -> 
         ("sweep=smoke", "sweep=smoke makes several runs: find-lr tests one run"),
         ("seeds=3", "seeds=3 makes several runs: find-lr tests one run, or use seed=N for another seed"),
         ("seed=1,2", "seed=1,2 gives several values: find-lr tests one run"),
+        ("model=[mlp]", "model=[mlp]: model is one of its choices, model=CHOICE"),
     ],
 )
 def test_several_runs_are_refused(finder: Command, setting: str, sentence: str) -> None:

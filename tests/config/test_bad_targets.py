@@ -44,9 +44,17 @@ def test_no_setting_runs_what_is_not_allowed(argument: str, labbook: Command, tm
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize("target", ["torch.optim.Adamm", "torch.optim.adamm.Adam"])
-def test_a_target_that_does_not_exist_is_refused(target: str, labbook: Command) -> None:
-    assert refused(labbook(f"optimizer._target_={target}")) == f"optimizer._target_={target} does not exist"
+@pytest.mark.parametrize(
+    ("target", "end"),
+    [
+        ("torch.optim.Adamm", "; did you mean Adam? similar: Adam, NAdam, RAdam"),
+        ("torch.optim.Lam", "; similar: Adam, NAdam, RAdam"),
+        ("torch.optim.Whatever", ""),
+        ("torch.optim.adamm.Adam", ""),
+    ],
+)
+def test_a_target_that_does_not_exist_is_refused(target: str, end: str, labbook: Command) -> None:
+    assert refused(labbook(f"optimizer._target_={target}")) == f"optimizer._target_={target} does not exist{end}"
 
 
 def test_a_setting_of_another_target_is_refused(labbook: Command) -> None:

@@ -120,7 +120,8 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize(
-    "target", ["labbook.models.nope.Net", "labbook.models.mlp.Nope", "torch.optim.Adamm", "labbook.models.mlp.MLP.nope"]
+    "target",
+    ["labbook.models.nope.Net", "labbook.models.mlp.Nope", "torch.optim.Foo", "labbook.models.mlp.MLP.nope"],
 )
 def test_a_target_that_does_not_exist_is_refused(target: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert refused({"_target_": target}) == f"thing._target_={target} does not exist"

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from labbook.cli.commands import evaluate, export
+from labbook.cli.commands import evaluate, export, predict
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
 from labbook.inference import calibration
@@ -65,6 +65,8 @@ def test_predict_uses_it_until_it_is_deleted(
     assert kept["test"]["after"].keys() == kept["test"]["before"].keys() == {"calibration_error", "nll"}
     network = load_trained(run, config, None, "predict")
     torch.testing.assert_close(network.logits(pixels), plain / scale)
+    note = f"note: probabilities are calibrated with the temperature {scale:.4g} in {run}"
+    assert note in script(predict)(run, "--test-index", "0").err
 
     (run / calibration.FILE).write_text(json.dumps(kept | {"epoch": 7}))  # of other weights
     assert load_trained(run, config, None, "predict").temperature == 1
@@ -83,7 +85,9 @@ def test_an_export_uses_it(trained: Callable[..., Path], script: Callable[[Modul
     network = load_trained(run, read_run_config(run), None, "predict")
     pixels = Digits(image_size=28).load()[1].pixels[:5]
     assert network.temperature != 1
-    assert script(export)(run, "--format", "torch_export").code == 0
+    assert (
+        "note: probabilities are calibrated with the temperature" in script(export)(run, "--format", "torch_export").err
+    )
     logits, probabilities = read_torch_export(run / "model.pt2")(pixels)
     torch.testing.assert_close(logits, network.logits(pixels), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(probabilities, network.probabilities(pixels), rtol=1e-3, atol=1e-4)

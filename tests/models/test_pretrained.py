@@ -257,9 +257,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pyt
 
 def test_open_settings_of_the_data_follow_published_weights() -> None:
     config = composed("model=resnet18", "data=mnist", "model.pretrained=true")
-    data = training.build_data(config)
-    assert (config.data.image_size, config.data.channels, config.data.normalize) == (None, None, None)
-    training.record_data_settings(config, data)
+    data = training.build_new_data(config)
     assert (config.data.image_size, config.data.channels, config.data.normalize) == (224, 3, "imagenet")
     assert (data.spec.size, data.spec.mean) == (224, (0.485, 0.456, 0.406))
 
@@ -267,10 +265,10 @@ def test_open_settings_of_the_data_follow_published_weights() -> None:
 def test_settings_that_are_given_stay() -> None:
     given = ("data.image_size=48", "data.normalize=half")
     config = composed("model=resnet18", "data=mnist", "model.pretrained=true", *given)
-    data = training.build_data(config)
+    data = training.build_new_data(config)
     assert (data.spec.size, data.spec.mean) == (48, (0.5,) * 3)  # in colour, as the weights see it
     config = composed("model=resnet18", "data=mnist")
-    training.record_data_settings(config, training.build_data(config))
+    training.build_new_data(config)
     assert (config.data.image_size, config.data.normalize) == (None, None)
 
 

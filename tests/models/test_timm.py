@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,8 @@ pytest.importorskip("timm", reason="needs the extra: make setup EXTRAS=timm")
 import timm.scheduler
 import torch
 import torch.nn.functional as F
+from huggingface_hub import constants
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from labbook import experiment
@@ -104,6 +107,7 @@ def weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     """The pretrained weights of test_vit, as if they were in the cache of the hub."""
     torch.manual_seed(1)
     found: dict[str, Tensor] = timm.create_model("test_vit").state_dict()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", lambda *_, **__: dict(found))
     return found
 
@@ -132,14 +136,16 @@ def test_pretrained_weights_are_adapted_to_grey_images_of_another_size(weights: 
     assert own["pos_embed"].shape[1] == 2**2 + 1
 
 
-def test_weights_that_cannot_be_loaded_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: Any, **__: Any) -> None:
-        raise OSError("offline\nmore")
-
-    monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", offline)
+def test_weights_that_cannot_be_loaded_are_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("time.sleep", pytest.fail)  # as between two tries of the library
     with pytest.raises(SettingError) as refused:
         made("test_vit", pretrained=True).load_pretrained()
-    assert str(refused.value).startswith("model.pretrained=true: the weights of test_vit cannot be loaded (offline): ")
+    assert str(refused.value).startswith(
+        "model.pretrained=true: the weights of test_vit cannot be loaded (http://127.0.0.1:9: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,6 +164,23 @@ def test_the_data_follow_the_pretrained_weights(name: str, settings: dict[str, A
     assert experiment.pretrained_settings(composed(*overrides)) == {}
     smaller = experiment.pretrained_settings(composed(*overrides, "model.pretrained=true", "data.image_size=112"))
     assert smaller["decode_size"] == settings["decode_size"] * 112 // settings["image_size"]
+
+
+def test_a_run_from_before_the_crop_keeps_whole_images(tmp_path: Path) -> None:
+    for name in ("train/cats", "train/dogs", "test/cats", "test/dogs"):
+        (tmp_path / name).mkdir(parents=True)
+    data = ("data=image_folder", f"data.root={tmp_path}")
+    words = ("model=timm", "model.name=test_vit", "model.pretrained=true", *data)
+    new = composed(*words)
+    made: Any = experiment.build_new_data(new)
+    assert (new.data.decode_size, made.stored_size) == (168, 168)
+    old = composed(*words, "data.image_size=160", "data.normalize=half", "data.resize=crop")
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml({name: old[name] for name in ("model", "data")}))
+    tested: Any = experiment.build_data(old)
+    resumed = composed(*words)
+    sweep: Any = experiment.build_new_data(resumed, tmp_path)
+    assert tested.stored_size == sweep.stored_size == 160
+    assert (resumed.data.decode_size, resumed.data.resize) == (None, "crop")
 
 
 # Settings --------------------------------------------------------------------------------------------------------

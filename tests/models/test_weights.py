@@ -193,7 +193,12 @@ def test_a_model_of_the_hub_is_read_from_its_cache_without_internet(
         save_file(small.state_dict(), cached / "blobs" / "2f")
         (files / "model.safetensors").symlink_to("../../blobs/2f")
         assert load_weights_from(Small(), "hf://me/small").layers == 3
-    assert refusal(small, "hf://me/other").startswith(" cannot be downloaded (")
+    assert refusal(small, "hf://me/other").startswith(" cannot be downloaded (https://huggingface.co: Cannot reach")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", pytest.fail)  # as between two tries of the library
+    assert refusal(small, "hf://me/other").startswith(" cannot be downloaded (http://127.0.0.1:9: ")
+    assert constants.HF_HUB_OFFLINE is False
     assert refusal(small, "hf://small") == ": use hf://OWNER/NAME, or hf://OWNER/NAME/FILE"
 
 
@@ -217,6 +222,15 @@ def test_images_follow_a_file_as_they_follow_the_network_s_own_pretrained_weight
     assert (found.get("normalize"), found.get("image_size")) == (normalize, size)
     given = composed(*network.split(), "model.weights=weights.pth", "data.image_size=64", "data.normalize=unit")
     assert not {"image_size", "normalize"} & experiment.pretrained_settings(given).keys()
+
+
+def test_weights_that_are_missing_are_refused_before_the_run_begins(labbook: Command, tmp_path: Path) -> None:
+    torch.save({"a.weight": torch.zeros(3)}, "other.pth")
+    for source, reason in (("nowhere.pth", " does not exist"), ("other.pth", " has no layer of this network: ")):
+        ended = labbook("model=mlp", "data.limit=10", f"model.weights={source}")
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.sentence.startswith(f"model.weights={source}{reason}")
+    assert [path.name for path in tmp_path.iterdir()] == ["other.pth"]
 
 
 def test_two_sources_of_weights_are_refused(labbook: Command) -> None:

@@ -16,6 +16,12 @@ from tests.sweeps.running import PLAIN, TINY, done, needs
 REFUSED = [
     ("nothing swept", [], "-m needs several values: use KEY=A,B, seeds=N or sweep=PRESET"),
     ("resume", ["resume=logs/runs/x", "model.width=4,8"], "resume= is for one run; to resume a sweep (-m)"),
+    ("swept threads", ["threads=1,2"],
+     "threads accepts one value and cannot be swept, because runs that differ only in it count as the same run"),
+    ("swept caches", ["++data.cache_dir=a,b"], "++data.cache_dir accepts one value and cannot be swept, because runs"),
+    ("swept seeds", ["seeds=1,2"], "seeds accepts one value and cannot be swept"),
+    ("too many threads", ["threads=9999", "seed=1,2"], "threads=9999: this process has "),
+    ("no weights", ["model.weights=no.pt", "seed=1,2"], "model.weights=no.pt does not exist"),
     ("swept seed", ["seeds=2", "seed=1,2"], "seeds=2 and several values of seed do not go together"),
     ("swept fold", ["folds=2", "fold=1,2"], "folds=2 and several values of fold do not go together"),
     ("one fold", ["folds=1", "seed=1,2"], "folds=1 leaves nothing to train on: use folds=2 or more; folds=0 is off"),

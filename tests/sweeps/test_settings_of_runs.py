@@ -77,7 +77,7 @@ def test_seeds_alone_are_a_sweep(labbook: Command) -> None:
 
 
 def test_settings_that_come_to_the_same_run_are_done_once(labbook: Command) -> None:
-    ended = labbook(*TINY, "optimizer.lr=0.001,1e-3", "optimizer.weight_decay=0,0.0", "data.on_device=auto,false")
+    ended = labbook(*TINY, "optimizer.lr=0.001,1e-3", "optimizer.weight_decay=0,0.0")
     sweep = done(ended)
     assert begun(ended.out) == 1
     (name,) = runs_of(sweep)

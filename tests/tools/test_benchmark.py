@@ -1,11 +1,13 @@
 """The benchmark's contestants train the same thing, and its table says so."""
 
+import importlib
 import runpy
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from labbook.runs.provenance import code_version
 from labbook.sweeps import grid_sweeper
 from labbook.training.hardware import DeviceChoice, Machine
 from labbook.training.threads import computing_with
+from tests.conftest import Command
 from tools.benchmark import hydra_template, image_folder, photograph_loaders, plain_loop, report, step_profile, timing
 from tools.benchmark.cases import CASES, Case, case, prepared
 from tools.benchmark.contenders import CONTESTANTS
@@ -282,3 +285,13 @@ def test_a_wrong_argument_is_refused(
     assert ended.value.code == 2
     assert error.startswith(f"error: {sentence}")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("tool", ["measure_speed", "stress_test"])
+def test_another_system_is_refused(
+    tool: str, script: Callable[[ModuleType], Command], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    ended = script(importlib.import_module(f"tools.{tool}"))()
+    assert ended.code == 2
+    assert ended.sentence.startswith(f"{tool}.py works only on Linux")

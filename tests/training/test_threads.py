@@ -100,4 +100,4 @@ def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_more_threads_than_cores_are_refused() -> None:
     with pytest.raises(SettingError, match=r"^threads=5: this process has 4 cores, so use 1 to 4, or null$"):
-        used(5)
+        hardware.check_threads(5)

@@ -5,7 +5,6 @@ from: this one is small.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import time
 
 def main() -> None:
     """Run the command that the arguments make."""
+    import resource  # which Windows does not have
+
     began, started = time.time(), time.perf_counter()
     ended = subprocess.run(sys.argv[1:], capture_output=True, text=True, encoding="utf-8", check=False)
     seconds = time.perf_counter() - started

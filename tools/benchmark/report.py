@@ -1,7 +1,9 @@
 """The benchmark's tables on the terminal and as Markdown."""
 
 import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -25,6 +27,13 @@ def show(section: Section) -> None:
     if section.note:
         console.print(section.note, style="dim", highlight=False)
     console.print()
+
+
+def check_system(**valid: str) -> None:
+    """Refuse operating systems that lack what a tool measures with; `valid` are names by their `sys.platform`."""
+    if sys.platform not in valid:
+        tool, names = Path(sys.argv[0]).name, " or ".join(valid.values())
+        raise SettingError(f"{tool} works only on {names}, where it can start, watch and measure processes")
 
 
 def check_load(accepted: bool) -> float | None:

@@ -173,7 +173,7 @@ def prepared(words: Sequence[str]) -> Survey:
     configs = {name: checked(name, settings) for name in names}
     first = next(iter(configs.values()))
     data = {
-        name: require_image_data(training.build_data(config), "the table of networks")
+        name: require_image_data(training.build_new_data(config), "the table of networks")
         for name, config in configs.items()
     }
     choice = hardware.choose_device(first.trainer, hardware.describe_machine(), first.channels_last)

@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
     experiment.check_experiment(config)
     if str(config.data._target_).rpartition(".")[0].rpartition(".")[2] not in AT_HAND:
         raise SettingError(BEGINS)  # with images that would have to be downloaded first
-    data = experiment.build_data(config)
+    data = experiment.build_new_data(config)
     model = experiment.build_model(config, capabilities.spec_of_data(data))
     choice = hardware.choose_for_run(config, model)
     experiment.set_up_data(data)

@@ -11,18 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from labbook.config import job_config, own_code
-from labbook.config.invocation import with_program_names
+from labbook.config.invocation import called_by, for_caller
 from labbook.config.schema import GROUPS
 from labbook.errors import RunError, SettingError, StoppedBySignal, StoppedByUser, abbreviate
 from labbook.installation import PROJECT_VARIABLE
 from labbook.sweeps.best_experiment import plain_override
-
-# Words of a command line in messages, and those of Python.
-IN_PYTHON = {
-    r"--(top|batch-size|split|weights)[ =]": r"\1=",
-    r"\badd -m( to sweep over them)?": "use sweep(...)",
-    r"^-m\b": "sweep(...)",
-}
 
 
 def override_arguments(overrides: Sequence[str], settings: Mapping[str, Any], swept: bool = False) -> list[str]:
@@ -69,14 +62,12 @@ def called_from_python(arguments: Sequence[str] = ()) -> Iterator[None]:
     if project := own_code.project_around(Path.cwd()):
         os.environ[PROJECT_VARIABLE] = str(project)
     try:
-        with interrupts_raise():
-            yield
-    except (SettingError, RunError) as error:
-        text = with_program_names(str(error))
-        for words, instead in IN_PYTHON.items():
-            text = re.sub(words, instead, text)
-        error.args = (text,)
-        raise
+        with called_by("Python"), interrupts_raise():
+            try:
+                yield
+            except (SettingError, RunError) as error:
+                error.args = (for_caller(str(error)),)
+                raise
     except StoppedBySignal as stop:
         if stop.signum != signal.SIGINT and signal.getsignal(stop.signum) == signal.SIG_DFL:
             signal.raise_signal(stop.signum)  # ends as it would have without Labbook, now that the state is saved

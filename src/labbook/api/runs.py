@@ -1,5 +1,6 @@
 """A kept run as an object. Does not import torch."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from PIL import Image
 from labbook import lazy_imports
 from labbook.api.calls import called_from_python, override_arguments
 from labbook.console import print_notes
-from labbook.errors import SettingError, list_choices
+from labbook.errors import SettingError, abbreviate, list_choices
 from labbook.inference.evaluate.other_dataset import evaluation_request
 from labbook.inference.predict.request import find_images, with_prediction_settings
 from labbook.reports.read_runs import read_metric_table
@@ -50,7 +51,7 @@ class Run:
     folder: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
+        object.__setattr__(self, "folder", folder_path(self.folder).absolute())
         read_run_config(self.folder)
 
     @property
@@ -195,7 +196,14 @@ def load(folder: str | Path) -> Run:
     Raises:
         SettingError: the folder is not one of a run or a sweep.
     """
-    return Run(run_of(Path(folder).expanduser()))
+    return Run(run_of(folder_path(folder)))
+
+
+def folder_path(folder: Any) -> Path:
+    """A folder as a path; other objects are refused."""
+    if not isinstance(folder, (str, os.PathLike)):
+        raise SettingError(f"{abbreviate(repr(folder))} is not a folder: use the path of one, such as run.folder")
+    return Path(folder).expanduser()
 
 
 def check_choice(name: str, value: str | None, valid: Sequence[str]) -> None:

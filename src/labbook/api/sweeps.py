@@ -4,11 +4,12 @@ import html
 from dataclasses import dataclass
 from pathlib import Path
 
-from labbook.api.runs import Run, load
+from labbook.api.runs import Run, folder_path
 from labbook.reports import Report, write_report
 from labbook.reports.grouping import group_runs
 from labbook.reports.read_runs import read_sweep
 from labbook.reports.sweep_page import PAGE
+from labbook.sweeps.best_experiment import best_run
 
 HEIGHT = 640  # pixels of the report in a notebook
 
@@ -27,7 +28,7 @@ class Sweep:
     folder: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
+        object.__setattr__(self, "folder", folder_path(self.folder).absolute())
         read_sweep(self.folder)
 
     @property
@@ -42,7 +43,7 @@ class Sweep:
         Raises:
             SettingError: no run is finished, or the runs cannot be compared.
         """
-        return load(self.folder)
+        return Run(best_run(self.folder)[0])
 
     @property
     def report(self) -> Report:

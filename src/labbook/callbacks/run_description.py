@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from labbook.config import published
 from labbook.data.data_record import KEY, DataRecord
 from labbook.errors import SettingError
+from labbook.models.weights import LoadedWeights
 from labbook.runs.run_folder import RunFolder
 from labbook.training import capabilities
 from labbook.training.hardware import DeviceChoice
@@ -21,7 +23,13 @@ log = logging.getLogger("labbook")
 MOST_METRICS = 6  # of a test, on one line
 
 
-def describe_run(run: RunFolder, module: LightningModule, source: LightningDataModule, choice: DeviceChoice) -> None:
+def describe_run(
+    run: RunFolder,
+    module: LightningModule,
+    source: LightningDataModule,
+    choice: DeviceChoice,
+    loaded: LoadedWeights | None = None,
+) -> None:
     log.info("%s, on %s", describe_model(module), describe_data(source))
     layout = ", channels-last" if choice.channels_last and capabilities.takes_channels_last(module) else ""
     log.info("device: %s%s%s", choice.reason, layout, describe_threads(choice))
@@ -32,6 +40,9 @@ def describe_run(run: RunFolder, module: LightningModule, source: LightningDataM
         log.warning("%s", note)
     if capabilities.is_image_data(source):
         record_data(run, DataRecord.of(source), source.root)
+    if loaded:
+        log.info("%s", loaded)
+        run.record({"initial_weights": asdict(loaded)}, "running")
 
 
 def record_data(run: RunFolder, data: DataRecord, root: str) -> None:

@@ -18,7 +18,7 @@ from labbook.cli import show_settings
 from labbook.config import argument_checks, compose, hydra_errors, job_config, known_settings, own_code, search_path
 from labbook.config import schema as settings
 from labbook.config.arguments import choice_files, normalize_overrides
-from labbook.config.invocation import program_name, with_program_names
+from labbook.config.invocation import for_caller, program_name
 from labbook.config.path_rules import join_words, quote_override
 from labbook.errors import RunError, SettingError, StoppedBySignal, is_unwritable, printable
 from labbook.runs import locks
@@ -75,11 +75,11 @@ def help_text(*configs: Path) -> str:
             mark = "*" if defaults.get(group) == path.stem else " "
             lines.append(f"   {mark} {path.stem:<18} {config_description(path)}")
     folder = main.parent.name if main.parent.parent == Path.cwd() else main.parent
-    return with_program_names(HELP.format(groups="\n".join(lines) + "\n", folder=folder))
+    return for_caller(HELP.format(groups="\n".join(lines) + "\n", folder=folder))
 
 
 def exit_error(text: str, code: int) -> NoReturn:
-    print(f"error: {printable(with_program_names(' '.join(text.split())))}", file=sys.stderr)
+    print(f"error: {printable(for_caller(' '.join(text.split())))}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -1,7 +1,9 @@
 """From configuration nodes to objects: every `_target_` must be allowed and fit its signature."""
 
+import difflib
 import inspect
 import json
+import sys
 import typing
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -61,7 +63,7 @@ def resolve_target(target: Any, name: str) -> Any:
         if library or (missing and not any(target.startswith(item) for item in missing)):
             raise UntrainableError(f"{name}: {missing_package_message(missing[-1], missing[-1])}") from error
         if missing or isinstance(causes[-1], AttributeError):
-            raise UntrainableError(f"{name}._target_={target} does not exist") from error
+            raise UntrainableError(f"{name}._target_={target} does not exist{similar_names(str(target))}") from error
         reason = f"{type(causes[-1]).__name__}: {first_line(causes[-1])}"
         raise SettingError(f"{name}._target_={target} cannot be imported: {reason}") from error
 
@@ -69,6 +71,15 @@ def resolve_target(target: Any, name: str) -> Any:
 @lru_cache(maxsize=512)  # a run asks for the same few again and again
 def import_target(target: str, allowed: tuple[str, ...]) -> Any:
     return instantiate({"_target_": target, "_partial_": True}, _execution_whitelist_=allowed).func
+
+
+def similar_names(target: str) -> str:
+    """The end of an error for a missing class or function: similar ones of its module; empty if there are none."""
+    module, _, name = renames.current_target(target).rpartition(".")
+    known = vars(sys.modules[module]).items() if module in sys.modules else ()
+    public = [key for key, value in known if callable(value) and not key.startswith("_")]
+    near = difflib.get_close_matches(name, public, cutoff=0.5)
+    return f"; {list_choices(name, near, 'similar')}" if near else ""
 
 
 def cause_chain(error: BaseException | None) -> Iterator[BaseException]:

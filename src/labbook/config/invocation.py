@@ -1,8 +1,11 @@
-"""How a program was started: `labbook evaluate`, or the file that does the same. Imports nothing heavy."""
+"""How a program was started: `labbook evaluate`, the file that does the same, or Python. Imports nothing heavy."""
 
 import argparse
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from labbook import installation
@@ -24,6 +27,18 @@ COMMANDS = {
 }
 PROGRAM = re.compile(r"(?<![\w/.-])(?:python train\.py|(?:python )?scripts/(\w+)\.py)")
 
+# Advice in messages, which is for the command line, and what other callers read instead.
+ADVICE: dict[str, dict[str, str]] = {
+    r"\badd -m(?: to sweep over them| for a sweep)?": {
+        "find-lr": "find-lr tests one run",
+        "Python": "use sweep(...)",
+    },
+    r", or with -m each of (\S+)": {"find-lr": "", "Python": r", or sweep(...) over \1"},
+    r"^-m\b": {"Python": "sweep(...)"},
+    r"--(top|batch-size|split|weights)[ =]": {"Python": r"\1="},
+}
+CALLER = ContextVar("CALLER", default="the command line")
+
 
 def started_as_labbook() -> bool:
     """Whether this process was started as `labbook`."""
@@ -40,21 +55,34 @@ def program_name(name: str = "train") -> str:
     return f"labbook {name}"
 
 
-def with_program_names(text: str) -> str:
-    """A text with program names in the way this process was started."""
+@contextmanager
+def called_by(caller: str) -> Iterator[None]:
+    """Within this context, messages are for a caller that `ADVICE` names."""
+    before = CALLER.set(caller)
+    try:
+        yield
+    finally:
+        CALLER.reset(before)
+
+
+def for_caller(text: str) -> str:
+    """A text with program names in the way this process was started, and with the caller's `ADVICE`."""
 
     def named(found: re.Match[str]) -> str:
         name = (found[1] or "train").replace("_", "-")
         return program_name(name) if name in COMMANDS else found[0]
 
-    return PROGRAM.sub(named, text)
+    text = PROGRAM.sub(named, text)
+    for words, instead in ADVICE.items():
+        text = re.sub(words, instead.get(CALLER.get(), r"\g<0>"), text)
+    return text
 
 
 def command_parser(name: str, about: str | None) -> argparse.ArgumentParser:
     """An argument parser whose help names the command as it was called."""
     return argparse.ArgumentParser(
         prog=program_name(name),
-        description=with_program_names(about or ""),
+        description=for_caller(about or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # a misspelt option is an error, as a misspelt setting is
     )

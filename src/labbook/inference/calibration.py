@@ -34,8 +34,10 @@ def temperature_of(run: Path, epoch: int) -> float:
 
 
 def calibration_notes(run: Path, epoch: int) -> list[str]:
-    """A note on a temperature that is for other weights."""
+    """A note on the temperature of a run, which is used or is for other weights."""
     found = read_calibration(run)
-    if found is None or found[1] == epoch:
+    if found is None:
         return []
+    if found[1] == epoch:
+        return [f"probabilities are calibrated with the temperature {found[0]:.4g} in {run / FILE}"]
     return [f"the temperature in {run / FILE} is for the weights of epoch {found[1]}, so it is not used here"]

@@ -2,7 +2,8 @@
 
 import re
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from labbook.files import blocking_lock
 from labbook.runs.weights_source import sha256_of
 
 SILENCE = 30  # seconds of silence before a server is given up
+ANSWER = 5  # seconds for the Hugging Face hub to answer; its library would try again for minutes
 
 # Layer names in old files, and their names now.
 OLD_NAMES = (
@@ -78,6 +80,30 @@ def download_once(url: str, file: Path, digest: str | None = None) -> None:
                 torch.hub.download_url_to_file(url, str(file), digest, progress=False)
     finally:
         socket.setdefaulttimeout(before)
+
+
+@contextmanager
+def reachable_hub() -> Iterator[None]:
+    """Within this context, the Hugging Face hub is read only from its cache if it does not answer soon.
+
+    Raises:
+        OSError: it does not answer, and the cache lacks a file.
+    """
+    from huggingface_hub import constants, get_session
+
+    offline, silence = constants.HF_HUB_OFFLINE, ""
+    try:
+        get_session().head(constants.ENDPOINT, timeout=ANSWER)
+    except Exception as error:  # of its libraries
+        constants.HF_HUB_OFFLINE, silence = True, f"{constants.ENDPOINT}: {first_line(error) or type(error).__name__}"
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if not silence:
+            raise
+        raise OSError(silence) from error
+    finally:
+        constants.HF_HUB_OFFLINE = offline
 
 
 def load_pretrained(network: nn.Module, weights: Mapping[str, Tensor], but: Collection[str]) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from labbook.data.image_spec import IMAGENET_MEAN, IMAGENET_STD, ImageSpec
 from labbook.errors import SettingError, first_line, list_first
 from labbook.models.library_network import LibraryNetwork, unexpected_argument
+from labbook.models.pretrained import reachable_hub
 from labbook.training.classifier import Task
 from labbook.training.freezing import check_layer_order
 
@@ -105,7 +106,7 @@ class TimmModel(LibraryNetwork):
     def load_pretrained(self) -> None:
         """Load the pretrained weights, which timm adapts to the channels and the size of the images."""
         try:
-            with torch.random.fork_rng(devices=[]):
+            with reachable_hub(), torch.random.fork_rng(devices=[]):
                 found = self.create(pretrained=True).state_dict()
         except (OSError, RuntimeError, ValueError) as error:
             raise SettingError(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from labbook.errors import SettingError, first_line, list_first, missing_package_message, printable
-from labbook.models.pretrained import download_once
+from labbook.models.pretrained import download_once, reachable_hub
 from labbook.runs.weights_source import check_suffix, local_weights, sha256_of
 
 PREFIX = re.compile(r"^(?:module|_orig_mod|model|backbone|network|net)\.")  # that a wrapper adds to the names
@@ -173,7 +173,8 @@ def hub_file(place: str, source: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(f"{owner}/{name}", file or HUB_FILE))
+        with reachable_hub():
+            return Path(hf_hub_download(f"{owner}/{name}", file or HUB_FILE))
     except Exception as error:  # of its many classes, requests' and the system's
         raise SettingError(f"model.weights={source} cannot be downloaded ({first_line(error)})") from error
 

@@ -104,6 +104,12 @@ def result_callbacks(callbacks: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: node for name, node in (callbacks or {}).items() if node and node.get("_target_") not in PASSIVE}
 
 
+def is_outside_run_id(name: str, *more: str) -> bool:
+    """Whether a setting of the command line is, or is inside, one of `IGNORED_KEYS` or of `more`."""
+    current = renames.current_name(name.lstrip("+~").replace("/", "."))
+    return any(current == item or current.startswith(f"{item}.") for item in (*IGNORED_KEYS, *more))
+
+
 def same_everywhere(data: Mapping[str, Any]) -> bool:
     """Whether a data set has the same images everywhere, unless a user's files replace it."""
     return str(data.get("_target_")).rpartition(".")[0] in SAME_EVERYWHERE

@@ -14,7 +14,7 @@ from labbook.errors import SettingError, StoppedBySignal, TrainingError, is_unwr
 from labbook.files import folder_lock
 from labbook.lazy_imports import process_number
 from labbook.runs.log_files import RunLog
-from labbook.runs.run_folder import LOG, RunFolder, make_run_folder, new_run_path
+from labbook.runs.run_folder import LOG, RunFolder, make_run_folder, new_run_path, saved_states
 from labbook.signals import StopSignals
 
 log = logging.getLogger("labbook")
@@ -101,6 +101,26 @@ class RunSession:
             log.info("interrupted%s", self.folder.resume_hint())
 
 
+def resumed_folder(config: DictConfig) -> Path | None:
+    """The folder of a run that will be resumed from a checkpoint; None for a run that starts from the beginning."""
+    path = planned_folder(config)
+    return path if path is not None and saved_states(path) else None
+
+
+def planned_folder(config: DictConfig) -> Path | None:
+    """The folder of a run, which need not exist; None for a new run, which chooses its own."""
+    shared = os.environ.get(FOLDER_VARIABLE)
+    if shared and (run_rank() > 0 or "TORCHELASTIC_RUN_ID" in os.environ):
+        return Path(shared)
+    if config.sweep.job.folder:
+        return Path(HydraConfig.get().sweep.dir) / str(config.sweep.job.folder)
+    return Path(config.resume) if config.resume else None
+
+
+def run_rank() -> int:
+    return process_number("RANK", process_number("LOCAL_RANK"))
+
+
 def open_run(config: DictConfig) -> RunSession:
     """Open the folder of the run that `config.resume` names, or of a new run.
 
@@ -111,24 +131,14 @@ def open_run(config: DictConfig) -> RunSession:
         raise SettingError(
             f"srun started this run {tasks} times: use srun --ntasks=1; trainer=ddp starts its own processes"
         )
-    rank = process_number("RANK", process_number("LOCAL_RANK"))
     shared = os.environ.get(FOLDER_VARIABLE)
     if "TORCHELASTIC_RUN_ID" in os.environ and not shared:
         raise SettingError(
             f"processes started by torchrun share a run folder: set {FOLDER_VARIABLE}=FOLDER for all of them"
         )
-    if rank > 0 and shared:
+    if shared and run_rank() > 0:
         return RunSession(RunFolder(Path(shared), config, leads=False))
-    if shared and "TORCHELASTIC_RUN_ID" in os.environ:
-        Path(shared).mkdir(parents=True, exist_ok=True)
-        return RunSession(RunFolder(Path(shared), config))
-    if config.sweep.job.folder:
-        path = Path(HydraConfig.get().sweep.dir) / config.sweep.job.folder
-        path.mkdir(parents=True, exist_ok=True)
-    elif config.resume:
-        path = Path(config.resume)
-    else:
-        parent, name = new_run_path(config)
-        path = make_run_folder(parent, name)
+    path = planned_folder(config) or make_run_folder(*new_run_path(config))
+    path.mkdir(parents=True, exist_ok=True)
     os.environ[FOLDER_VARIABLE] = str(path.absolute())
     return RunSession(RunFolder(path, config))

@@ -12,6 +12,12 @@ from labbook.runs.run_folder import BEST, CHECKPOINTS, CONFIG, LAST
 PICKLES = (".pth", ".pt", ".ckpt", ".tar", ".th")
 
 
+def check_weights_file(source: Any) -> None:
+    """Refuse a local source that does not exist."""
+    if isinstance(source, str) and "://" not in source:
+        local_weights(source)
+
+
 def local_weights(source: str) -> Path:
     """A file, or the best checkpoint of a run; the last one if there is no best."""
     path = Path(expand_user("model.weights", source))

@@ -55,6 +55,13 @@ def run_of(folder: Path) -> Path:
     """The folder of a run, or the best run of a sweep's folder, which is printed on the error stream."""
     if read_manifest(folder) is None:
         return folder
+    path, objective = best_run(folder)
+    print_notes([f"{folder} is a sweep: its best run by {objective} is {path}"])
+    return path
+
+
+def best_run(folder: Path) -> tuple[Path, str]:
+    """The best run of a sweep's folder, and the objective."""
     from labbook.reports import grouping, read_runs  # plots, which take a second to import
 
     report = grouping.group_runs(read_runs.read_sweep(folder))
@@ -70,8 +77,7 @@ def run_of(folder: Path) -> Path:
     best = report.best.best if report.best else None
     if best is None:
         raise SettingError(f"{folder} is a sweep without a finished run that has {report.objective}: give a run")
-    print_notes([f"{folder} is a sweep: its best run by {report.objective} is {best.path}"])
-    return best.path
+    return best.path, report.objective
 
 
 def runs_of(folder: Path) -> list[Path]:

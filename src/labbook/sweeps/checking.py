@@ -12,6 +12,7 @@ from labbook import lazy_imports
 from labbook.config.schema import with_schema_types
 from labbook.data.data_record import KEY, DataRecord
 from labbook.errors import SettingError
+from labbook.runs import weights_source
 from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST, WITH_FIGURES
 from labbook.runs.run_id import OWN_DATA, is_published
@@ -33,6 +34,7 @@ def check_job(config: DictConfig) -> None:
         from labbook import experiment
 
     experiment.check_experiment(config)
+    weights_source.check_weights_file(experiment.settings_of_any_model(config).get("weights"))
 
 
 def check_one_process_per_run(trainer: Mapping[str, Any], how: str = HOW) -> None:

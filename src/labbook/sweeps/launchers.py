@@ -22,6 +22,7 @@ DEATHS = (
     "FailedJobError",
     "UncompletedJobError",
 )
+ON_OTHER_MACHINES = ("RayLauncher", "SlurmLauncher")  # perhaps
 
 
 # Launchers of submitit, and what becomes of their runs if the command ends.

@@ -11,10 +11,9 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.config import renames
 from labbook.config.path_rules import short_file_name
 from labbook.errors import SettingError
-from labbook.runs.run_id import IGNORED_KEYS
+from labbook.runs.run_id import is_outside_run_id
 
 
 def parse_overrides(overrides: list[str], loader: ConfigLoader | None = None) -> list[Override]:
@@ -97,6 +96,4 @@ def _rounded(value: str) -> str:
 
 def is_left_out_of_name(key: str) -> bool:
     """Whether a setting does not change the result, or is in each run's own name."""
-    name = renames.current_name(key.lstrip("+~").replace("/", "."))
-    roots = (*IGNORED_KEYS, "hydra", "callbacks", "data.root")
-    return any(name == item or name.startswith(f"{item}.") for item in roots)
+    return is_outside_run_id(key, "hydra", "callbacks", "data.root")

@@ -15,11 +15,13 @@ from labbook.config.job_config import config_sources
 from labbook.config.path_rules import check_name, short_file_name
 from labbook.errors import SettingError, TrainingError, list_first
 from labbook.runs.run_folder import State
+from labbook.runs.run_id import is_outside_run_id
 from labbook.runs.sweep_folder import SweepFolder, read_manifest
 from labbook.sweeps import best_experiment as experiment
 from labbook.sweeps import launchers
 from labbook.sweeps.naming import given_overrides, sweep_name, swept_keys
 from labbook.sweeps.resuming_launcher import ResumingLauncher
+from labbook.training import hardware
 
 if TYPE_CHECKING:
     from labbook.reports import Report
@@ -38,8 +40,12 @@ class SweepCommand:
         launchers.check_launcher(config.hydra)
         self.config, self.arguments = config, arguments
         self.over = swept_keys(arguments)
-        for key in {"seeds", "folds", "sweep"} & set(self.over):
-            raise SettingError(f"{key} accepts one value and cannot be swept")
+        for key in self.over:
+            if key == "folds" or is_outside_run_id(key):
+                why = "" if key == "folds" else ", because runs that differ only in it count as the same run"
+                raise SettingError(f"{key} accepts one value and cannot be swept{why}")
+        if not str(config.hydra.launcher._target_).endswith(launchers.ON_OTHER_MACHINES):
+            hardware.check_threads(config.threads)
         if not self.over and config.sweep.name is None:
             raise SettingError("-m needs several values: use KEY=A,B, seeds=N or sweep=PRESET")
         if config.sweep.name is None:

@@ -83,6 +83,17 @@ def cpu_name() -> str:
         return platform.processor() or "CPU"
 
 
+def check_threads(asked: int | None) -> None:
+    """Refuse more threads than this process has cores."""
+    if asked is not None and asked > (cores := usable_cores()):
+        raise SettingError(f"threads={asked}: this process has {cores} cores, so use 1 to {cores}, or null")
+
+
+def usable_cores() -> int:
+    """The cores that this process may use, of which a cluster or `taskset` may leave a part."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def check_num_nodes(count: Any) -> None:
     """Refuse several machines if no environment variable describes the others: the run would wait forever."""
     if isinstance(count, int) and count > 1 and not any(name in os.environ for name in OF_CLUSTERS):

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 import torch
 from omegaconf import DictConfig
 
-from labbook.errors import SettingError
 from labbook.runs.run_session import RunSession
-from labbook.training.hardware import THREADS, DeviceChoice, device_count
+from labbook.training.hardware import THREADS, DeviceChoice, device_count, usable_cores
 
 log = logging.getLogger("labbook")
 
@@ -20,9 +19,6 @@ def use_threads(run: RunSession, choice: DeviceChoice) -> None:
 
     It is recorded, because the last bits of sums depend on it. A number in the environment comes from the user or a
     launcher, and replaces that of the run's beginning.
-
-    Raises:
-        SettingError: this machine has fewer cores than `threads`.
     """
     earlier = run.folder.metrics.get("threads") if run.folder.state else None
     threads = number_of_threads(run.folder.config, choice, earlier)
@@ -36,22 +32,14 @@ def use_threads(run: RunSession, choice: DeviceChoice) -> None:
 
 def number_of_threads(config: DictConfig, choice: DeviceChoice, earlier: int | None = None) -> int:
     """The number for each process of a run that began with `earlier`; see `use_threads`."""
-    asked, cores = config.threads, usable_cores()
-    if asked is not None and asked > cores:
-        raise SettingError(f"threads={asked}: this process has {cores} cores, so use 1 to {cores}, or null")
-    if asked is not None:
-        return int(asked)
+    if config.threads is not None:
+        return int(config.threads)
     if THREADS in os.environ:
         return torch.get_num_threads()
-    if earlier is not None and earlier <= cores:
+    if earlier is not None and earlier <= usable_cores():
         return earlier
     processes = device_count(config.trainer.get("devices", "auto"), choice.accelerator)
     return choice.threads or max(torch.get_num_threads() // processes, 1)
-
-
-def usable_cores() -> int:
-    """The cores that this process may use, of which a cluster or `taskset` may leave a part."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def main() -> None:
     file = given.figure or Path(f"{config.config_groups.model}.svg")
     kind = file.suffix.removeprefix(".") or ("svg" if outputs.is_stream(file) else "")
     picture = experiment.on_meta_device(
-        config, experiment.build_data(config), lambda model: draw_model(model, kind, given.depth)
+        config, experiment.build_new_data(config), lambda model: draw_model(model, kind, given.depth)
     )
     outputs.write_output(file, picture)
     with outputs.print_beside_outputs(file):

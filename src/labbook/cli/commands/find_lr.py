@@ -7,10 +7,7 @@ it; docs/recipes.md explains them. Schedule and callbacks are not used. No run i
 
 import argparse
 import math
-import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -56,6 +53,7 @@ def file_kind(file: Path) -> str:
     return file.suffix.lower().removeprefix(".")
 
 
+@invocation.called_by("find-lr")
 @command_line.exit_with_message()
 def main() -> NoReturn:
     given = parse_range_test()
@@ -65,21 +63,11 @@ def main() -> NoReturn:
 
     @hydra.main(config_path=str(CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets())
     def task(config: DictConfig) -> None:
-        with command_line.exit_with_message(), without_advice_to_sweep():
+        with command_line.exit_with_message():
             find_rates(job_config.job_config(config), given)
 
-    with without_advice_to_sweep():
-        command_line.run_overrides(task, sys.argv[1:])
+    command_line.run_overrides(task, sys.argv[1:])
     sys.exit(0)
-
-
-@contextmanager
-def without_advice_to_sweep() -> Iterator[None]:
-    """Within this context, a message on several runs says that there is one."""
-    try:
-        yield
-    except SettingError as error:
-        raise SettingError(re.sub(r"\badd -m( to sweep over them)?", "find-lr tests one run", str(error))) from error
 
 
 def find_rates(config: DictConfig, given: argparse.Namespace) -> None:

@@ -23,10 +23,10 @@ def train_run(config: DictConfig) -> "RunFolder":
         from labbook.runs import run_session
         from labbook.training import threads
 
-    data, model, choice = fit.prepare(config)
+    data, model, choice, loaded = fit.prepare(config)
     with run_session.open_run(config) as run:
         threads.use_threads(run, choice)
-        run_description.describe_run(run.folder, model, data, choice)
+        run_description.describe_run(run.folder, model, data, choice, loaded)
         trainer = trainers.build_trainer(config, choice, run, model, data)
         fit.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
         metrics = final_test.run_final_test(trainer, model, data, config)

@@ -164,7 +164,7 @@ def build_image_data(config: DictConfig, only: Part, shape: tuple[int, int] | No
         config = config.copy()
         size, channels = shape
         shown: dict[str, Any] = {"image_size": size, "channels": channels, "augment": []}
-        shown |= {"normalize": None, "decode_size": size}
+        shown |= {"normalize": None, "decode_size": None}
         config.data.update({name: value for name, value in shown.items() if name in config.data})
     return capabilities.require_image_data(experiment.build_data(config, only=only), "evaluate")
 

@@ -96,7 +96,6 @@ def run_final_test(
         "parameters": capabilities.trainable_parameters(model),
         "device": str(trainer.strategy.root_device),
         "precision": str(trainer.precision),
-        "threads": torch.get_num_threads(),
         "versions": library_versions(),
     }
     outcome = capabilities.evaluation_result_of(model)
