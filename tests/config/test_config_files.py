@@ -103,7 +103,14 @@ def test_each_file_for_the_root_sets_what_there_is(group: str, name: str) -> Non
     unknown_keys.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(row.values()))
+def quick(row: dict[str, str]) -> bool:
+    """Whether more than another network of torchvision, whose files differ in a name, is in a row."""
+    return row.keys() != {"model"} or row["model"] not in composing.OF_TORCHVISION
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=[] if quick(row) else pytest.mark.slow, id="-".join(row.values())) for row in ROWS]
+)
 def test_each_choice_composes_and_fits_what_it_names(row: dict[str, str]) -> None:
     tree = composed(*(f"{group}={name}" for group, name in row.items()), f"{PAIRS}=_")
     config.check_root(tree)
@@ -162,8 +169,8 @@ def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
     assert (tree.epochs, tree.trainer.limit_train_batches) == (1, 1)
 
 
-@pytest.mark.parametrize("name", [path.stem for path in FOUND if path.parent.name == PAIRS])
-def test_a_pair_has_its_settings_without_being_asked_for_and_gives_way_to_the_command_line(name: str) -> None:
+@pytest.mark.parametrize("name", mostly_slow([path.stem for path in FOUND if path.parent.name == PAIRS], 2))
+def test_a_pair_has_its_settings_by_default_and_yields_to_the_command_line(name: str) -> None:
     both = [
         (model, data)
         for group, model in CHOICES

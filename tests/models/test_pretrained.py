@@ -130,7 +130,7 @@ def test_what_a_checkpoint_brings_is_not_loaded_before(weights: Path, tmp_path: 
 
 
 def test_pretrained_weights_are_not_initialized_again() -> None:
-    config = composed("model=resnet18", "data=synthetic", "model.pretrained=true", "task.init=he", "data.image_size=32")
+    config = composed(f"model={QUICK}", "data=synthetic", "model.pretrained=true", "task.init=he", "data.image_size=32")
     with pytest.raises(SettingError, match=r"task\.init=he would replace the pretrained weights: use task.init=torch"):
         training.build_model(config, training.build_data(config).spec)
 
@@ -156,7 +156,7 @@ def test_googlenet_changes_no_images_that_are_as_its_weights_saw_them() -> None:
 
 
 def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = made("googlenet")
+    model = on_meta(QUICK, spec_of(3, 32, 10))
     compiled: list[Any] = []
     monkeypatch.setattr(model.network, "compile", lambda **options: compiled.append(options))
     model.compile(mode="default")

@@ -111,6 +111,7 @@ def test_a_second_signal_ends_a_run_at_once(first: int, labbook: Command, monkey
     assert content["global_step"] == 21  # the end of the epoch before: nothing more was saved
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_twice_is_closed_once(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     signal_at(monkeypatch, "on_train_batch_end", 1, 5, signal.SIGHUP, signal.SIGHUP)
     stopped = labbook(*QUICK)
