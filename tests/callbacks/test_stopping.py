@@ -72,6 +72,7 @@ def test_a_stopped_run_that_is_interrupted_in_its_test_does_not_train_on(
     assert metrics_of(cut.run)["stopped_early"] == WHY
 
 
+@pytest.mark.slow
 def test_epochs_whose_weights_were_not_kept_are_named_where_the_best_is_chosen_later(labbook: Command) -> None:
     run = labbook(*QUICK, "data.limit=100", "epochs=2", "test_checkpoint=last").run
     more = labbook(f"resume={run}", "epochs=3", "test_checkpoint=best")

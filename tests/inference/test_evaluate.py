@@ -68,6 +68,7 @@ def test_pictures_of_an_earlier_test_are_not_taken_for_those_of_this_one(
 
 
 @pytest.mark.usefixtures("unpictured")
+@pytest.mark.slow
 def test_a_run_of_several_processes_is_tested_by_one(labbook: Command, again: Command) -> None:
     run = labbook("model=mlp", "epochs=1", "data.limit=90", "trainer.precision=32", "callbacks=none").run
     config = (run / "config.yaml").read_text()

@@ -181,6 +181,7 @@ def test_starting_over_keeps_what_was_there(labbook: Command, finished: Path) ->
     assert len(runs_of(finished)) == 2
 
 
+@pytest.mark.slow
 def test_starting_over_where_nothing_was(labbook: Command) -> None:
     ended = labbook(*TINY, "sweep.name=mine", "sweep.rerun=true")
     assert begun(ended.out) == 1

@@ -76,6 +76,7 @@ def test_seeds_alone_are_a_sweep(labbook: Command) -> None:
     assert begun(more.out) == 1
 
 
+@pytest.mark.slow
 def test_settings_that_come_to_the_same_run_are_done_once(labbook: Command) -> None:
     ended = labbook(*TINY, "optimizer.lr=0.001,1e-3", "optimizer.weight_decay=0,0.0")
     sweep = done(ended)
@@ -84,6 +85,7 @@ def test_settings_that_come_to_the_same_run_are_done_once(labbook: Command) -> N
     assert f"duplicate settings, run once: {name}" in ended.out.splitlines()
 
 
+@pytest.mark.slow
 def test_a_name_and_a_place_of_ones_own_are_not_in_the_names_of_runs(labbook: Command) -> None:
     sweep = done(labbook(*TINY, "sweep.name=single", "log_dir=elsewhere"))
     assert sweep == Path("elsewhere/sweeps/single")

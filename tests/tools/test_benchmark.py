@@ -109,6 +109,7 @@ def test_contestants_take_turns_and_the_first_round_does_not_count(tiny: Case) -
     assert limit[1] == "fastest plain loop (32 bits, channels last, fused, 1 thread)"
 
 
+@pytest.mark.slow
 def test_what_ends_an_epoch_counts_by_its_part(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     record = EpochRecorder.record
 

@@ -92,6 +92,7 @@ def test_each_network_gets_the_images_that_train_py_gives_it(table: Command, nam
     assert f"Of {second} x {second} pixels for {names[1]}, as train.py gives it." in said
 
 
+@pytest.mark.slow
 def test_a_step_of_training_is_measured(monkeypatch: pytest.MonkeyPatch, table: Command) -> None:
     monkeypatch.setattr(costs, "ENOUGH", 0.0)
     ended = table("mlp", "optimizer=sgd", "--batch-size", "7", "--write", "page.md", "data.image_size=8")
