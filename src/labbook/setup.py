@@ -36,7 +36,7 @@ COMMANDS = {  # what a command does, and the programs of the environment that it
     "new-callback": ["for a callback of your own: NAME=my_callback", "python scripts/new.py callback"],
     "completion": ["TAB completes settings (bash, zsh, fish); ARGS=--remove ends it", "python scripts/completion.py"],
     "benchmark": [
-        "speed, into docs/speed_results.md (half an hour on an idle machine)",
+        "speed, into docs/speed_results.md (an hour on an idle machine)",
         "python tools/measure_speed.py --write docs/speed_results.md",
     ],
     "stress": [
