@@ -98,7 +98,7 @@ def test_evaluate_says_what_is_missing(
 
 @pytest.mark.parametrize("name", RUNS)
 def test_predict_and_serve_say_what_is_missing(trained: Callable[[str], Path], script: Script, name: str) -> None:
-    pytest.importorskip("gradio", reason="the extra serve is not installed")
+    pytest.importorskip("captum", reason="the extra serve is not installed")
     Path("a.png").touch()
     for arguments in (["a.png"], ["--test-index", "0"]):
         ended = script(predict)(trained(name), *arguments)
