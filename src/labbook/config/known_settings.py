@@ -29,7 +29,7 @@ def config_dir_folders(arguments: list[str]) -> list[Path]:
 
 def hydra_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """`--config-dir`, `--cfg` and the options that it goes with, as Hydra reads them, and the other arguments."""
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     parser.add_argument("--config-dir", "-cd", type=Path)
     parser.add_argument("--package", "-p", default="")
