@@ -53,7 +53,7 @@ def of(*overrides: str) -> list[str]:
             "callbacks.lookahead sets the weights to its slow copy at the last epoch: test it with test_checkpoint",
         ),
         ("callbacks=[ema,lookahead]", "callbacks.lookahead sets the weights to its slow copy"),
-        ("callbacks=unfreeze epochs=1", "callbacks.unfreeze.epoch=2 unfreezes no layer in epochs=1: use more"),
+        ("callbacks=unfreeze epochs=1", "callbacks.unfreeze.epoch=2 unfreezes no layer in epochs=1: use more epochs"),
         ("callbacks=unfreeze callbacks.unfreeze.epoch=1", "model.freeze has no effect because callbacks.unfreeze.ep"),
         ("channels_last=true", "MLP, which has no convolution"),
     ],

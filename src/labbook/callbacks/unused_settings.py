@@ -108,7 +108,7 @@ def unused_validation(config: DictConfig) -> Iterator[str]:
                 " test_checkpoint=last"
             )
         if issubclass(kind, Unfreeze) and given.get("epoch", 0) > epochs:
-            yield f"callbacks.{name}.epoch={given['epoch']} unfreezes no layer in epochs={epochs}: use more"
+            yield f"callbacks.{name}.epoch={given['epoch']} unfreezes no layer in epochs={epochs}: use more epochs"
         if issubclass(kind, Unfreeze) and given.get("epoch") == 1 and node.get("layers") is None:
             yield f"model.freeze has no effect because callbacks.{name}.epoch=1 trains all layers: use a later epoch"
         follows = issubclass(kind, EarlyStopping) and "patience" in given and not node.get("check_on_train_epoch_end")

@@ -43,7 +43,7 @@ def check_options(arguments: list[str]) -> None:
             raise SettingError(f"{argument}: use make completion to install completion")
         if argument.startswith("--") and (renamed := renames.instead(name)):
             raise SettingError(renamed)
-        if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
+        if name != "experiment" and argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
             raise SettingError(f"{argument}: use resume=FOLDER to resume a run")
         if argument.startswith("-") and not is_hydra_option(argument, arguments[:number]):
             raise SettingError(f"{argument}: {unknown_option_message(*[*arguments, ''][number : number + 2])}")

@@ -94,9 +94,9 @@ def plot_mistakes(
     `images` are those that `outcome.rows` are rows of; `predicted` are the network's class names.
     """
     wrong = (outcome.predicted != outcome.labels).nonzero().flatten()
+    wrong = wrong[outcome.confidence[wrong].argsort(descending=True, stable=True)][:count]
     if not len(wrong):
         return None
-    wrong = wrong[outcome.confidence[wrong].argsort(descending=True, stable=True)][:count]
     true, taken = fonts.drawable_names(names), fonts.drawable_names(predicted or names)
     rows = outcome.rows[wrong]
     said = zip(rows.tolist(), outcome.labels[wrong], outcome.predicted[wrong], outcome.confidence[wrong], strict=True)

@@ -42,7 +42,11 @@ class SweepCommand:
         self.over = swept_keys(arguments)
         for key in self.over:
             if key == "folds" or is_outside_run_id(key):
-                why = "" if key == "folds" else ", because runs that differ only in it count as the same run"
+                why = (
+                    ""
+                    if key in ("folds", "resume", "sweep")
+                    else ", because runs that differ only in it count as the same run"
+                )
                 raise SettingError(f"{key} accepts one value and cannot be swept{why}")
         if not str(config.hydra.launcher._target_).endswith(launchers.ON_OTHER_MACHINES):
             hardware.check_threads(config.threads)
