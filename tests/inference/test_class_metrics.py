@@ -77,6 +77,7 @@ def test_hostile_names_are_printed_and_drawn(capsys: pytest.CaptureFixture[str])
     assert wrong is not None
     assert wrong.shape[1] == contact_sheet.NARROWEST  # two images beside each other
     assert plots.plot_mistakes(outcome_of([0, 1], [0, 1], 2), images, names, "", 25) is None
+    assert plots.plot_mistakes(outcome, images, names, "", 0) is None
 
 
 # Calibration --------------------------------------------------------------------------------------------------------
