@@ -67,7 +67,8 @@ def list_choices(wrong: str, valid: Iterable[str], what: str = "choices", meant:
 def list_first(names: Iterable[str], most: int = 5, separator: str = ", ") -> str:
     """The first `most` names, and the number of others."""
     every = [printable(name) for name in names]
-    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    comma = "," if most == 1 else ""  # the one name may be a pair
+    more = f"{comma} and {len(every) - most:,} more" if len(every) > most else ""
     return separator.join(every[:most]) + more
 
 

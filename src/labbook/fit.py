@@ -47,8 +47,11 @@ class Prepared(NamedTuple):
     loaded: LoadedWeights | None  # from `model.weights`
 
 
-def prepare(config: DictConfig) -> Prepared:
-    """Check a configuration, create its objects and read its files; nothing is written but `config`."""
+def prepare(config: DictConfig, load: bool = True) -> Prepared:
+    """Check a configuration, create its objects and read its files; nothing is written but `config`.
+
+    Without `load`, the network keeps its random weights.
+    """
     experiment.check_experiment(config)
     hardware.check_threads(config.threads)
     if config.data.get("batch_size") == batch_size.AUTO:
@@ -59,7 +62,7 @@ def prepare(config: DictConfig) -> Prepared:
     build_evaluation_metrics(config, model)  # refuses metrics that do not fit these classes
     choice = hardware.choose_for_run(config, model)
     hardware.check_devices(config.trainer, choice.accelerator, hardware.describe_machine())
-    source = None if resumed else experiment.settings_of_any_model(config).get("weights")
+    source = experiment.settings_of_any_model(config).get("weights") if load and not resumed else None
     loaded = None if source is None else load_weights_from(model, str(source))
     experiment.set_up_data(data)
     return Prepared(data, model, choice, loaded)
@@ -210,7 +213,7 @@ def try_batch_size(config: DictConfig, size: int, memory: batch_size.StepMemory 
     free_memory()
     tried = config.copy()
     tried.data.batch_size, tried.compile, tried.scheduler = size, False, None
-    made, memory = prepare(tried), memory or batch_size.StepMemory()
+    made, memory = prepare(tried, load=False), memory or batch_size.StepMemory()
     on_gpu = made.choice.accelerator == "gpu"
     with nullcontext() if on_gpu else memory.hooks():
         fit_steps(tried, made, 2 if on_gpu else 1, memory)

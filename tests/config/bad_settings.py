@@ -266,6 +266,8 @@ REFUSED: list[tuple[str, str]] = [
     ("seed=[1", "cannot read 'seed=[1': write SETTING=VALUE"),
     ("=3", "a setting has no name: use SETTING=VALUE"),
     ("--epochs 3", "--epochs: settings have no dashes: epochs=3"),
+    ("--experiment=a1_mlp_mnist", "--experiment=a1_mlp_mnist: settings have no dashes: experiment=a1_mlp_mnist"),
+    ("--exp=a1_mlp_mnist", "--exp=a1_mlp_mnist: use resume=FOLDER to resume a run"),
     ("--optimizer.lr=3", "--optimizer.lr=3: settings have no dashes: optimizer.lr=3"),
     # parts of the settings to be shown
     ("--cfg job -p nothing", "-p nothing: nothing is not a setting; settings here: callbacks, "),

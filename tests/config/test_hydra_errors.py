@@ -35,7 +35,7 @@ EXAMPLES: list[tuple[str, str, str]] = [  # the sentence's function or the patte
     ("Could not delete from config", "~seedling", "seedling is not a setting"),
     ("unknown_option_in_list", "callbacks=[emma]", "callbacks=emma is unknown; did you mean ema?"),
     (
-        "Invalid Defaults List override",
+        "unknown_group",
         "experiment=x!",
         "experiment/x.yaml: modell is not a group; did you mean model?",
     ),

@@ -168,3 +168,17 @@ def test_a_sweep_with_first_names_is_continued(labbook: Command, script: Callabl
     assert "of 2 runs: 2 finished already" in again.out
     assert not sweep.exists()
     assert "data.on_device" in script(evaluate)(str(runs[0]), "data.resident=true").sentence
+
+
+@pytest.mark.slow
+def test_a_run_with_first_names_is_evaluated_and_resumed(
+    labbook: Command, script: Callable[[ModuleType], Command]
+) -> None:
+    first = labbook(*TINY, "optimizer=sgd_momentum", "data.on_device=false", *CALLBACKS, "test_checkpoint=last")
+    assert first.code == 0, first.err
+    as_before(first.run)
+    ended = script(evaluate)(str(first.run), "data.on_device=true")
+    assert ended.code == 0, ended.err
+    more = labbook(f"resume={first.run}", "epochs=2")
+    assert more.code == 0, more.err
+    assert more.run == first.run

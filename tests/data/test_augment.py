@@ -259,3 +259,14 @@ def test_a_wrong_name_or_amount_is_refused(item: Any, sentence: str) -> None:
     with pytest.raises(SettingError) as refusal:
         parse_transforms(["flip", item], 8)
     assert str(refusal.value) == sentence
+
+
+def test_a_transform_is_named_after_its_class_unless_it_has_a_name() -> None:
+    class TwoWords(Transform):
+        def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+            return images
+
+    class Other(TwoWords):
+        name = "mine"
+
+    assert (TwoWords.name, Other.name) == ("two_words", "mine")

@@ -106,7 +106,7 @@ def test_files_with_several_pictures_are_said(root: Path) -> None:
         data = folder(root)
         data.setup()
         assert data.notes[1:] == [
-            f"train: 2 images have several images: the first is used: {root}/train/cat/a.tif and 1 more"
+            f"train: 2 images have several images: the first is used: {root}/train/cat/a.tif, and 1 more"
         ]
         datamodule._recent.clear()
 

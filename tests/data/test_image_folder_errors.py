@@ -231,7 +231,7 @@ def test_training_images_in_the_test_are_said_in_every_run(root: Path) -> None:
         data.setup()
         assert data.notes[1:] == [
             f"test: 2 images are also in training, so test metrics are too good: {root}/test/cat/also0.png and"
-            f" {root}/train/cat/0.png and 1 more, listed in {root.parent}/cache/pets.leaks.txt"
+            f" {root}/train/cat/0.png, and 1 more, listed in {root.parent}/cache/pets.leaks.txt"
         ]
     assert len((root.parent / "cache" / "pets.leaks.txt").read_text().splitlines()) == 2
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import pytest
 
-from labbook.reports import svg_charts, sweep_page, table_cells
+from labbook.reports import images, svg_charts, sweep_page, table_cells
 from labbook.reports.grouping import Report
 from labbook.runs import locks
+from tests.conftest import Command
 from tests.reports.made_sweeps import add_run, figures_of, in_memory, make_grid, mark, table_of
 
 
@@ -140,3 +141,12 @@ def test_while_nothing_has_finished(tmp_path: Path) -> None:
     assert "No run has finished yet." in text
     assert "Validation accuracy by epoch" in text
     assert not report.ranked
+
+
+@pytest.mark.slow
+def test_a_sweep_of_the_program_is_drawn(labbook: Command) -> None:
+    sweep = labbook("-m", "model=mlp", "data.limit=100", "epochs=1", "callbacks=none", "optimizer=sgd,adam").run
+    pictures = {file.name for file in sweep.glob("*.png")}
+    assert pictures == {images.CURVES, images.MATRIX, images.TABLE}
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in sweep.glob("*.png"))
+    assert "Confusion matrix" in (sweep / sweep_page.PAGE).read_text(encoding="utf-8")

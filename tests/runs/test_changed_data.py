@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from labbook.data import datamodule
+from labbook.errors import SettingError
+from labbook.runs.sweep_folder import SweepFolder
+from labbook.sweeps.checking import check_data
 from tests.conftest import Command
 from tests.data.samples import album, photograph
 from tests.test_train import metrics_of
@@ -90,6 +93,16 @@ def test_an_older_run_knows_its_classes(labbook: Command, trained: Callable[...,
 
 
 # Sweeps --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_images_of_a_sweep_are_compared(trained: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path / "mine")
+    shutil.copytree(trained(*PHOTOS, "epochs=1"), sweep.path / "seed-1-0123abcd")
+    check_data(sweep)
+    photograph(photos / "test" / "cat" / "new.png", "pink")
+    datamodule._recent.clear()
+    with pytest.raises(SettingError, match="the test images were 9, now they are 10"):
+        check_data(sweep)
 
 
 @pytest.mark.usefixtures("undrawn")

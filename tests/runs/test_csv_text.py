@@ -30,6 +30,6 @@ def test_a_carriage_return_ends_no_row() -> None:
     assert csv_text([["a\r=1", "\r=1"]]) == "a\\r=1,\\r=1\n"
 
 
-@each_case("cell", [-1, -0.5, "-1e-3", "+3", "-inf", "a=b", "cat", "", "a-b", "'=1"])
+@each_case("cell", [-1, -0.5, "-1e-3", "+3", "-inf", "-.5", "+.5e-3", "-Infinity", "a=b", "cat", "", "a-b", "'=1"])
 def test_numbers_and_other_texts_stay(cell: object) -> None:
     assert csv_text([[cell, 0]]) == f"{cell},0\n"

@@ -186,8 +186,8 @@ def test_the_settings_of_version_0_1_that_are_off_are_in_the_identity(config: Di
 def test_the_identities_of_kept_runs_are_those_in_their_names() -> None:
     kept = sorted((CONFIGS.parent / "docs" / "results").glob("*/*/config.yaml"))
     assert len(kept) > 100
-    plain = {file.parent.name: yaml.load(file.read_text(), Loader=LOADER) for file in kept}  # without interpolations
-    assert [name for name, config in plain.items() if run_id.run_id(config) != name[-8:]] == []
+    configs = {file.parent.name: OmegaConf.create(yaml.load(file.read_text(), Loader=LOADER)) for file in kept}
+    assert [name for name, config in configs.items() if run_id.run_id(config) != name[-8:]] == []
 
 
 def test_early_stopping_changes_the_result(config: DictConfig) -> None:

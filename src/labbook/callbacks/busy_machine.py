@@ -58,7 +58,8 @@ def cpu_quota() -> float:
                 with suppress(OSError, ValueError):  # no such group, or "max"
                     text = " ".join((folder / name).read_text(encoding="ascii") for name in files)
                     quota, period = map(int, text.split())
-                    found += [quota / period] if quota > 0 else []
+                    if quota > 0:
+                        found.append(quota / period)
     return min(found)
 
 

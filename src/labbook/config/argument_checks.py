@@ -46,7 +46,8 @@ def check_options(arguments: list[str]) -> None:
         if name != "experiment" and argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
             raise SettingError(f"{argument}: use resume=FOLDER to resume a run")
         if argument.startswith("-") and not is_hydra_option(argument, arguments[:number]):
-            raise SettingError(f"{argument}: {unknown_option_message(*[*arguments, ''][number : number + 2])}")
+            following = next(iter(arguments[number + 1 :]), "")
+            raise SettingError(f"{argument}: {unknown_option_message(argument, following)}")
 
 
 def is_hydra_option(argument: str, before: list[str]) -> bool:

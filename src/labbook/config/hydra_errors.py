@@ -73,6 +73,12 @@ def unknown_option_in_list(failure: Failure) -> str:
     return f"{where}{group}={name} is unknown; {list_choices(name, known)}"
 
 
+def unknown_group(failure: Failure) -> str:
+    """`override /NAME:` in a file of `configs/`."""
+    name = failure.found[1]
+    return f"{failure.where}{name} is not a group; {list_choices(name, settings.GROUPS)}"
+
+
 def not_a_name(failure: Failure) -> str:
     """model=null, model=3, or =3."""
     for argument in failure.arguments:
@@ -221,9 +227,7 @@ ROWS = (
     Rule(
         Exception,
         r"Invalid Defaults List override '/?(\w+): ",
-        lambda failure: (
-            f"{failure.where}{failure.found[1]} is not a group; {list_choices(failure.found[1], settings.GROUPS)}"
-        ),
+        unknown_group,
     ),
     Rule(HydraException, r"^Error merging override (\S+?)=(.+)$", wrong_container),
     Rule(OF_HYDRA, "", unknown_setting),

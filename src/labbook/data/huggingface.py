@@ -14,7 +14,7 @@ import torch
 from labbook.config.path_rules import expand_user
 from labbook.data.decoding import Decoded, Decoding, decode_bytes
 from labbook.data.image_files import NamedDataset
-from labbook.data.images import Images, evenly_spaced_rows
+from labbook.data.images import Images, evenly_spaced_rows, with_file_hash
 from labbook.data.split import TEST_FRACTION, stratified_split
 from labbook.errors import SettingError, first_line, list_choices, missing_package_message
 
@@ -73,7 +73,7 @@ class HuggingFace(NamedDataset):
         if test is None:
             images = self._decoded([splits["train"]])
             division = stratified_split(images.labels, images.digests, TEST_FRACTION, "test")
-            train, held_out = (images.at(rows) for rows in division)
+            train, held_out = (with_file_hash(images.at(rows)) for rows in division)
             return train._replace(remarks=(*unlabelled, self.drawn_test_remark())), held_out
         names = ["train", *([val] if val and val != test and self.validation == "split" else [])]
         own = len(names) > 1 and not self.folds
@@ -125,7 +125,7 @@ class HuggingFace(NamedDataset):
             labels += chosen[self.label_column][:]
         found = Images(torch.cat(images), torch.tensor(labels, dtype=torch.int64), digests=tuple(digests))
         some = held_out is not None and bool(held_out.any())  # `limit` can leave none
-        return found._replace(validation=held_out if some else None)
+        return with_file_hash(found._replace(validation=held_out if some else None))
 
 
 def decoded_rows(part: Any, column: str, how: Decoding) -> Iterator[Decoded]:

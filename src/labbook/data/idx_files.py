@@ -16,7 +16,8 @@ SIZES = (16 + 60_000 * 28 * 28, 8 + 60_000, 16 + 10_000 * 28 * 28, 8 + 10_000)  
 
 def published_files(*digests: str, sizes: Sequence[int] = SIZES, ending: str = "") -> tuple[Published, ...]:
     """The four files of a set; with sizes and `ending` of archives, these."""
-    return tuple(map(Published, (f"{name}{ending}" for name in NAMES), sizes, digests))
+    names = (f"{name}{ending}" for name in NAMES)
+    return tuple(Published(*each) for each in zip(names, sizes, digests, strict=True))
 
 
 def archive_members(*digests: str) -> dict[str, Published]:

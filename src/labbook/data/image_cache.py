@@ -20,7 +20,7 @@ from torch import Tensor
 
 from labbook.data.cache_records import CacheRecord, file_status, pixel_stamp, read_record, records_in
 from labbook.data.decoding import LARGEST, Decoded, Decoding, bytes_digest, decode
-from labbook.data.images import Images
+from labbook.data.images import Images, with_file_hash
 from labbook.errors import SettingError, printable
 from labbook.files import atomic_replace, blocking_lock, make_folder, remove_partial
 
@@ -49,7 +49,7 @@ class Photographs(NamedTuple):
     @classmethod
     def none(cls, how: Decoding) -> "Photographs":
         pixels = torch.empty(0, how.channels, how.side, how.side, dtype=torch.uint8)
-        return cls(Images(pixels, torch.empty(0, dtype=torch.int64)), [], {})
+        return cls(with_file_hash(Images(pixels, torch.empty(0, dtype=torch.int64))), [], {})
 
 
 def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: str) -> Photographs:
@@ -84,7 +84,7 @@ def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: 
     remarks: dict[str, list[Path]] = {}
     for place, remark in record.remarks.items():
         remarks.setdefault(remark, []).append(files[place].path)
-    return Photographs(images, read, remarks)
+    return Photographs(with_file_hash(images), read, remarks)
 
 
 def map_pixels(path: Path, shape: tuple[int, ...]) -> Tensor:

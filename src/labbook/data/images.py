@@ -55,12 +55,15 @@ def evenly_spaced(items: Sequence[Item], limit: int | None) -> list[Item]:
     return [items[row] for row in evenly_spaced_rows(limit, len(items)).tolist()]
 
 
+def with_file_hash(images: Images) -> Images:
+    """The images with their `content`: a hash of the digests of their files, in their order."""
+    return images._replace(content=hashlib.sha256("".join(images.digests).encode()).hexdigest())
+
+
 def with_content_hash(images: Images) -> Images:
-    """The images with their `content`, unless the data set sets it: a hash of files, or of pixels and `extra`."""
+    """The images with their `content`: a hash of pixels and further tensors, unless the data set sets it."""
     if images.content:
         return images
-    if images.digests and not images.extra:
-        return images._replace(content=hashlib.sha256("".join(images.digests).encode()).hexdigest())
     digest = hashlib.sha256()
     for name, tensor in (("", images.pixels), *sorted(images.extra.items())):
         values = tensor.contiguous().numpy()

@@ -71,14 +71,11 @@ def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
     rows = best_rows(report, index)
     others = groups_beside(rows, index)
     apart = 1 < len(others) <= min(len(SERIES), len(rows) - 1)
-    drawn = (
-        lines_by_others(report, index, others, names[0])
-        if apart
-        else [
-            Series(metric_title(name), run_points(rows, index, name), published_points(rows, index, name))
-            for name in names
-        ]
-    )
+    if apart:
+        drawn = lines_by_others(report, index, others, names[0])
+    else:
+        points = ((run_points(rows, index, name), published_points(rows, index, name)) for name in names)
+        drawn = [Series(metric_title(name), *each) for name, each in zip(names, points, strict=True)]
     scale = Scale([value for each in drawn for value, _ in (*each.measured, *each.theirs)])
     column = report.names[index]
     tried = [row.values[index] for row in rows if row.values[index] in scale]

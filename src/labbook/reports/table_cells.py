@@ -49,12 +49,7 @@ def metric_title(name: str) -> str:
 
 def table_cells(report: Report, row: SettingRow) -> list[Cell]:
     """One row, in the order of `table_headings`."""
-    found = [
-        Cell(value_text(value), value if is_axis_number(value) else value_text(value))
-        if value is not None
-        else Cell("–")
-        for value in row.values
-    ]
+    found = [Cell("–" if value is None else value_text(value), sort_key(value)) for value in row.values]
     done, all_runs = len(row.finished), len(row.runs)
     mark = OLD if row.old else ""
     others = {run.state for run in row.runs} - {"finished"}
@@ -80,6 +75,10 @@ def format_metric_cell(name: str, value: float, sign: str = "") -> str:
     if name == "train_seconds":
         return f"{value:{sign}.1f}"
     return f"{value:{sign},.0f}" if name == "images_per_second" else f"{value:{sign}.4f}"
+
+
+def sort_key(value: Any) -> Any:
+    return value if is_axis_number(value) or value is None else value_text(value)
 
 
 def format_spread(name: str, mean: Mean | None) -> str:

@@ -160,7 +160,7 @@ def print_beside_outputs(*files: Path | None) -> redirect_stdout[TextIO] | nullc
 
 # The first character of a formula in a spreadsheet, also in the wide letters of Chinese and Japanese.
 FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*(e[+-]?\d+)?|inf|nan)", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)", re.ASCII | re.IGNORECASE)
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:

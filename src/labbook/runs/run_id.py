@@ -36,13 +36,13 @@ SAME_EVERYWHERE = tuple(
 )
 
 
-def run_id(config: DictConfig | Mapping[str, Any]) -> str:
+def run_id(config: DictConfig) -> str:
     """Eight characters, equal for runs with the same result: a hash of the settings without `IGNORED_KEYS`.
 
     Also without settings that are off (`without_off`), without `PASSIVE` callbacks, and without `data.root` for the
     data sets `SAME_EVERYWHERE`. It depends on the configuration only: no file is read.
     """
-    settings: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
+    settings: Any = OmegaConf.to_container(config, resolve=True)
     plain = renames.original(settings)
     plain["callbacks"] = result_callbacks(plain["callbacks"])
     if same_everywhere(plain["data"]):

@@ -64,16 +64,25 @@ def distribution_of(item: Override) -> BaseDistribution:
 
 def check_search_objective(space: Mapping[str, BaseDistribution], objective: str) -> None:
     """Refuse a search in which some trials have no validation images, and so another objective."""
-    for name, wrong, why in (
-        ("data.val_fraction", 0, f"with 0 there are no validation images for objective={objective}; use an interval"
-         " above 0"),
-        ("data.validation", "test", "the test set must not select anything: leave test out"),
-    ):  # fmt: skip
-        drawn: Any = space.get(name)
-        if drawn is None or drawn.single() or not objective.startswith("val/"):
-            continue
-        if wrong in drawn.choices if isinstance(drawn, CategoricalDistribution) else drawn.low <= 0:
-            raise SettingError(f"{name}={describe_distribution(drawn)}: {why}")
+    if not objective.startswith("val/"):
+        return
+    fraction, held_out = space.get("data.val_fraction"), space.get("data.validation")
+    if fraction is not None and can_be(fraction, 0):
+        raise SettingError(
+            f"data.val_fraction={describe_distribution(fraction)}: with 0 there are no validation images for"
+            f" objective={objective}; use an interval above 0"
+        )
+    if held_out is not None and can_be(held_out, "test"):
+        raise SettingError(
+            f"data.validation={describe_distribution(held_out)}: the test set must not select anything: leave test out"
+        )
+
+
+def can_be(drawn: Any, value: Any) -> bool:
+    """Whether a value can be drawn, beside others."""
+    if isinstance(drawn, CategoricalDistribution):
+        return value in drawn.choices and not drawn.single()
+    return value == 0 and drawn.low <= 0 and not drawn.single()
 
 
 def describe_distribution(drawn: Any) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -31,7 +31,11 @@ MOST_DEATHS = 2  # of a run's process in one command; then the run has failed
 POLL = 1.0  # seconds between two checks of a run that another process does
 
 
-SweepJob = tuple[int, list[str]]  # its number in the whole sweep, from 0, and its overrides
+class SweepJob(NamedTuple):
+    """One combination of the swept settings."""
+
+    number: int  # in the whole sweep, from 0
+    overrides: list[str]
 
 
 class ResumingLauncher(Launcher):
@@ -85,7 +89,7 @@ class ResumingLauncher(Launcher):
             if name not in returns and name not in todo:
                 stored = self._stored(name)
                 if stored is None:
-                    todo[name] = number, overrides
+                    todo[name] = SweepJob(number, overrides)
                 else:
                     returns[name] = stored
         self._announce(todo, returns)
@@ -113,8 +117,9 @@ class ResumingLauncher(Launcher):
                 jobs, size = list(todo.items()), self.at_once or len(todo)
                 for batch in (jobs[start : start + size] for start in range(0, len(jobs), size)):
                     overrides = [self._job_overrides(name, *job) for name, job in batch]
-                    names, (first, _) = [name for name, _ in batch], batch[0][1]
-                    returns |= zip(names, self._launched(names, overrides, first), strict=True)
+                    names = [name for name, _ in batch]
+                    results = self._launched(names, overrides, first=batch[0][1].number)
+                    returns |= zip(names, results, strict=True)
                 todo = {name: job for name, job in todo.items() if is_held(returns[name])}
                 if self.stopped:
                     break

@@ -42,11 +42,8 @@ class SweepCommand:
         self.over = swept_keys(arguments)
         for key in self.over:
             if key == "folds" or is_outside_run_id(key):
-                why = (
-                    ""
-                    if key in ("folds", "resume", "sweep")
-                    else ", because runs that differ only in it count as the same run"
-                )
+                same = key not in ("folds", "resume", "sweep")
+                why = ", because runs that differ only in it count as the same run" if same else ""
                 raise SettingError(f"{key} accepts one value and cannot be swept{why}")
         if not str(config.hydra.launcher._target_).endswith(launchers.ON_OTHER_MACHINES):
             hardware.check_threads(config.threads)

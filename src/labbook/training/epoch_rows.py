@@ -64,8 +64,7 @@ def metrics_of_part(row: Row, part: str) -> str:
     found = {without_part(name): row[name] for name in own}
     first = {name: found[name] for name in USUAL if name in found}
     shown = first if len(first) == len(USUAL) else dict([*(first | found).items()][:MOST])
-    formats = {name: ".4f" if value == 0 or 1e-3 <= abs(value) < 1e4 else ".4g" for name, value in shown.items()}
-    said = " ".join(f"{name} {value:{formats[name]}}" for name, value in shown.items())
+    said = " ".join(f"{name} {format_metric(value)}" for name, value in shown.items())
     return f"{part} {said}".strip() if said else ""
 
 
@@ -77,6 +76,10 @@ def part_of_metric(name: str) -> str:
 
 def without_part(name: str) -> str:
     return PART.sub("", name)
+
+
+def format_metric(value: float) -> str:
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
 
 
 LOADER = "/dataloader_idx_"  # Lightning adds this and a number to the metric names of several loaders

@@ -29,10 +29,11 @@ class Draw(NamedTuple):
 class Transform(ABC):
     """A dataclass whose fields are the options; `{NAME: AMOUNT}` sets the first."""
 
-    name: ClassVar[str]  # that of the class in snake case
+    name: ClassVar[str]  # that of the class in snake case, unless it declares another
 
     def __init_subclass__(cls) -> None:
-        cls.name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
+        if "name" not in vars(cls):
+            cls.name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     def __post_init__(self) -> None:
         if not 0 <= (probability := getattr(self, "probability", 0)) <= 1:
