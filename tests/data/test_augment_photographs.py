@@ -107,8 +107,8 @@ def test_perspective_and_resized_crops_are_torchvisions() -> None:
         for image, each in zip(images, ends, strict=True)
     ]
     torch.testing.assert_close(geometry.perspective(images, ends), torch.stack(seen), atol=0.05, rtol=0)
-    boxes = torch.tensor([[0, 0, 17, 24], [3, 4, 5, 6], [2, 1, 15, 20], [0, 0, 1, 1], [5, 5, 12, 19], [1, 3, 9, 3]])
-    cut = [reference.resized_crop(image, *box, [16, 16]) for image, box in zip(images, boxes.tolist(), strict=True)]  # type: ignore[misc]
+    boxes = [(0, 0, 17, 24), (3, 4, 5, 6), (2, 1, 15, 20), (0, 0, 1, 1), (5, 5, 12, 19), (1, 3, 9, 3)]
+    cut = [reference.resized_crop(image, *box, [16, 16]) for image, box in zip(images, boxes, strict=True)]
     assert torch.equal(geometry.resized_crops(images, boxes, 16), torch.stack(cut))
 
 
@@ -126,7 +126,7 @@ def test_boxes_are_drawn_as_torchvision_draws_them(shape: tuple[int, int]) -> No
     image = torch.zeros(3, *shape, dtype=torch.uint8)
     drawn = [v2.RandomResizedCrop(8).make_params([image]) for _ in range(800)]
     theirs = torch.tensor([[box[side] for side in ("top", "left", "height", "width")] for box in drawn])
-    ours = RandomResizedCrop().boxes(image.expand(3000, -1, -1, -1), draws())
+    ours = torch.tensor(RandomResizedCrop().boxes(image.expand(3000, -1, -1, -1), draws()))
     for column in range(4):
         assert_same_distribution(ours[:, column].float(), theirs[:, column].float())
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from labbook.data import batches as data_batches
-from labbook.data.augment import Draw
+from labbook.data.augment import TRANSFORMS, Draw
 from labbook.data.batches import GpuStallTimer
 from labbook.data.loader import Batch
 from labbook.data.randomness import seeded_generator
@@ -112,6 +112,17 @@ def test_how_many_are_normalized_at_a_time_changes_nothing(at_once: int, batch_s
         some = seen()
     for one, other in zip(some, seen(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", sorted(TRANSFORMS))
+def test_channels_last_images_are_augmented_as_contiguous_ones(name: str) -> None:
+    contiguous = images(5, size=400, seed=1)
+    last = contiguous._replace(pixels=contiguous.pixels.contiguous(memory_format=torch.channels_last))
+    one, other = (
+        made(part, image_size=400, augment=[name], batch_size=5, val_fraction=0) for part in (contiguous, last)
+    )
+    expected, seen = (prepared(module, first(module.train_dataloader())) for module in (one, other))
+    torch.testing.assert_close(seen, expected, atol=1e-4, rtol=1e-4)
 
 
 # Waiting for images -------------------------------------------------------------------------------------------------

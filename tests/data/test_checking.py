@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -146,13 +145,19 @@ def test_whole_numbers_of_any_type_are_labels(dtype: torch.dtype) -> None:
     assert torch.equal(module.parts["train"].labels, LABELS)
 
 
-def test_pixels_that_are_a_view_are_copied() -> None:
-    view = torch.from_numpy(np.ascontiguousarray(PIXELS.permute(0, 2, 3, 1).numpy())).permute(0, 3, 1, 2)
-    assert not view.is_contiguous()
+def test_pixels_with_gaps_in_memory_are_copied() -> None:
+    view = PIXELS.repeat_interleave(2, 3)[..., ::2]
     module = made(of(pixels=view), batch_size=9)
     assert module.parts["train"].pixels.is_contiguous()
     assert torch.equal(module.parts["train"].pixels, PIXELS)
-    assert first(module.train_dataloader()).images.is_contiguous()
+
+
+def test_channels_last_pixels_are_used_as_they_are() -> None:
+    last = PIXELS.contiguous(memory_format=torch.channels_last)
+    module = made(of(pixels=last), batch_size=9)
+    assert module.parts["train"].pixels.data_ptr() == last.data_ptr()
+    batch = first(module.train_dataloader())
+    assert torch.equal(batch.images, module.spec.normalize(PIXELS[batch.rows]))
 
 
 FIGURES = "Own.mean and Own.std must be of pixels scaled to [0, 1], std above 0, not"

@@ -55,6 +55,13 @@ def leftovers(folder: Path) -> set[str]:
     return {path.suffix for path in (folder / "cache").iterdir()} - {".lock"}
 
 
+def test_pixels_are_stored_as_they_are_decoded(files: list[Labelled], tmp_path: Path) -> None:
+    pixels = read(files, tmp_path).pixels
+    assert pixels.shape == (10, 3, 4, 4)
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
+    assert [pixel.tolist() for pixel in pixels[:, :, 2, 1]] == [[10 * n, 0, 99] for n in range(10)]
+
+
 # The cache ---------------------------------------------------------------------------------------------------------
 
 

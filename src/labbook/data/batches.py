@@ -146,12 +146,12 @@ class BatchDataModule(LightningDataModule):
         made = self._normalized, self.memory_format, self.image_size
         return augment_and_normalize(batch, self.transforms, draw, *made)
 
-    def _normalized(self, images: Tensor) -> Tensor:
-        """Pixels 0..255 as the network sees them; of larger images the center."""
+    def _normalized(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        """Pixels 0..255 as the network sees them, written to `out` if given; of larger images the center."""
         if images.shape[-1] != self.image_size:
             edge = (images.shape[-1] - self.image_size) // 2
             images = images[..., edge : edge + self.image_size, edge : edge + self.image_size]
-        return self.spec.normalize(images).contiguous(memory_format=self.memory_format)
+        return self.spec.normalize(images, out).contiguous(memory_format=self.memory_format)
 
 
 class GpuStallTimer:
@@ -191,24 +191,24 @@ def augment_and_normalize(
     batch: Batch,
     transforms: Sequence[Callable[[Tensor, Draw], Tensor]],
     draw: Draw | None,
-    normalize: Callable[[Tensor], Tensor],
+    normalize: Callable[..., Tensor],
     memory_format: torch.memory_format,
     size: int,
 ) -> Batch:
     """The batch with its images augmented (if there is a `draw`), normalized, and of `size` pixels."""
 
-    def changed(images: Tensor, draw: Draw | None) -> Tensor:
+    def augmented(images: Tensor, draw: Draw | None) -> Tensor:
         if draw is not None:
             for transform in transforms:
                 images = transform(images, draw)
-        return normalize(images)
+        return images
 
     images = batch.images
     at_once = max(1, AUGMENTED // images[0].numel()) if images.device.type == "cpu" else len(images)
     if at_once >= len(images):
-        return batch._replace(images=changed(images, draw))
+        return batch._replace(images=normalize(augmented(images, draw)))
     whole = torch.empty((*images.shape[:2], size, size), memory_format=memory_format)
     parts = (torch.split(each, at_once) for each in (images, batch.rows, whole))
     for part, rows, place in zip(*parts, strict=True):
-        place.copy_(changed(part, draw and draw._replace(rows=rows)))
+        normalize(augmented(part, draw and draw._replace(rows=rows)), place)
     return batch._replace(images=whole)

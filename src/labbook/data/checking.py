@@ -69,7 +69,12 @@ def check_read_images(
         raise SettingError(
             f"{name}: extra must have the same names, types and shapes in the training set and the test set"
         )
-    return train._replace(pixels=train.pixels.contiguous()), test._replace(pixels=test.pixels.contiguous())
+    return train._replace(pixels=in_one_block(train.pixels)), test._replace(pixels=in_one_block(test.pixels))
+
+
+def in_one_block(pixels: Tensor) -> Tensor:
+    """Pixels [N, C, H, W] without gaps in memory, contiguous or channels-last."""
+    return pixels if pixels.is_contiguous(memory_format=torch.channels_last) else pixels.contiguous()
 
 
 def check_pixels(where: str, pixels: Any, channels: int, scanned: bool) -> None:

@@ -24,7 +24,7 @@ from labbook.data.images import Images, with_file_hash
 from labbook.errors import SettingError, printable
 from labbook.files import atomic_replace, blocking_lock, make_folder, remove_partial
 
-FORMAT = 5  # part of the key: increase it if the format or the decoding changes
+FORMAT = 6  # part of the key: increase it if the format or the decoding changes
 AT_ONCE = 512  # images decoded ahead of the writer
 A_TASK = 8  # images per task of a thread: with one, small images take most of their time between threads
 
@@ -74,7 +74,7 @@ def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: 
     read = [files[place] for place in places]
     held_out, groups = torch.tensor([file.validation for file in read]), tuple(file.group for file in read)
     images = Images(
-        map_pixels(cache.pixels, (len(read), how.channels, how.side, how.side)),
+        map_pixels(cache.pixels, len(read), how),
         torch.tensor([file.label for file in read]),
         skipped=tuple(f"{printable(files[place].path)}, which {reason}" for place, reason in record.skipped.items()),
         digests=tuple(record.digests[place] for place in places),
@@ -87,14 +87,16 @@ def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: 
     return Photographs(with_file_hash(images), read, remarks)
 
 
-def map_pixels(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """A file of pixels as a tensor uint8; only used pixels take memory."""
+def map_pixels(path: Path, count: int, how: Decoding) -> Tensor:
+    """A file of pixels as a tensor uint8 [count, C, side, side], channels-last; only used pixels take memory."""
+    shape = (count, how.side, how.side, how.channels)
     try:  # copy-on-write, because torch needs writable memory; nothing is written
-        return torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="c", shape=shape))
+        pixels = torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="c", shape=shape))
     except OSError:  # the system reserves memory for a copy
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about read-only memory
-            return torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="r", shape=shape))
+            pixels = torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="r", shape=shape))
+    return pixels.permute(0, 3, 1, 2)
 
 
 class Cache:
@@ -167,7 +169,7 @@ class Cache:
                     continue
                 if each.remark:
                     record.remarks[place] = each.remark
-                content = each.image.tobytes()
+                content = each.image.transpose(1, 2, 0).tobytes()
                 record.checksum = zlib.crc32(content, record.checksum)
                 sink.write(content)
         record.pixels = pixel_stamp(self.pixels)
@@ -182,7 +184,7 @@ class Cache:
         else:
             return {}
         there = [place for place in range(len(record.digests)) if place not in record.skipped]
-        pixels = map_pixels(path, (len(there), self.how.channels, self.how.side, self.how.side)).numpy()
+        pixels = map_pixels(path, len(there), self.how).numpy()
         rows = {record.names[place]: (row, place) for row, place in enumerate(there)}
         found = {}
         for place, (name, stamp) in enumerate(zip(names, self.stamps, strict=True)):

@@ -18,8 +18,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @lru_cache(maxsize=16)
 def scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Factor and subtrahend of pixels 0..255, float32 [C, 1, 1]; cached, because a copy to a GPU would stall it."""
-    means, stds = (torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1) for values in (mean, std))
+    """Factor and subtrahend of pixels 0..255, float32 [C]; cached, because a copy to a GPU would stall it."""
+    means, stds = (torch.tensor(values, dtype=torch.float32, device=device) for values in (mean, std))
     return 1 / (255 * stds), means / stds
 
 
@@ -38,10 +38,22 @@ class ImageSpec:
     def num_classes(self) -> int:
         return len(self.class_names)
 
-    def normalize(self, images: Tensor) -> Tensor:
-        """Pixels 0..255 [N, C, H, W], uint8 or float32, to normalized float32."""
+    def normalize(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        """Pixels 0..255 [N, C, H, W], uint8 or float32, to normalized float32; `out`: where to write it.
+
+        The result has the memory layout of `out`, or of the images.
+        """
+        if out is None:
+            out = images.to(torch.float32, copy=True)
+        else:  # a change of the type and of the layout at once is slow
+            out.copy_(images if images.is_contiguous() == out.is_contiguous() else images.float())
         scale, shift = scale_and_shift(self.mean, self.std, images.device)
-        return torch.mul(images, scale).sub_(shift)
+        if out.is_contiguous() or not out.is_contiguous(memory_format=torch.channels_last):
+            out.mul_(scale.view(-1, 1, 1)).sub_(shift.view(-1, 1, 1))
+        else:  # a row of an image at a time: a CPU is several times slower with one value per channel
+            width = out.shape[3]
+            out.permute(0, 2, 3, 1).flatten(2).mul_(scale.repeat(width)).sub_(shift.repeat(width))
+        return out
 
     def has_normalization(self, value: Normalize, own: tuple[PerChannel, PerChannel]) -> bool:
         """Whether a value of data.normalize gives this mean and std; `own` are those of the data set."""

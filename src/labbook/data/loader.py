@@ -33,6 +33,13 @@ class Batch(NamedTuple):
     extra: Mapping[str, Tensor] = {}  # further tensors of the images, each [n, ...]: see `Images.extra`
 
 
+def take_images(images: Tensor, rows: Tensor) -> Tensor:
+    """Images [N, C, H, W] at some rows, in the same memory layout; `index_select` keeps only the contiguous one."""
+    if images.is_contiguous():
+        return images.index_select(0, rows)
+    return images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
+
+
 class TensorLoader:
     """An iterable over batches with a position that can be saved and restored (`state_dict`, `load_state_dict`).
 
@@ -45,7 +52,7 @@ class TensorLoader:
 
     def __init__(
         self,
-        images: Tensor,  # uint8 [N, C, H, W]
+        images: Tensor,  # uint8 [N, C, H, W], contiguous or channels-last
         labels: Tensor,  # int64 [N]
         rows: Tensor,  # int64 [n]: which images, in the order without shuffling
         batch_size: int,
@@ -128,7 +135,7 @@ class TensorLoader:
             # Every process must take part in every step: one without an image repeats an image with weight 0.
             block = mine if len(mine) else block[:1]
         with self.waiting:
-            images = self.images.index_select(0, block.to(self.images.device))
+            images = take_images(self.images, block.to(self.images.device))
         labels = self.labels.index_select(0, block)
         if self.normalize is not None:
             images = self.normalize(images)

@@ -1,8 +1,12 @@
 """Geometric transforms with an amount for each image, as torchvision's functions of the same names."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
 
 def sample(images: Tensor, places: Tensor, mode: str) -> Tensor:
@@ -74,15 +78,14 @@ def perspective(images: Tensor, corners: Tensor) -> Tensor:
     return sample(images, places.view(n, height, width, 2), "bilinear")
 
 
-def resized_crops(images: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """A box of each image, int64 [n, 4] (top, left, height, width), resized to `size`: bilinear, antialiased.
+def resized_crops(images: Tensor, boxes: Sequence[Box], size: int) -> Tensor:
+    """A box of each image [n, C, H, W], resized to `size`: bilinear, antialiased.
 
-    torch resizes uint8 on a CPU several times faster than floats, and one image at a time as fast as many.
+    torch resizes uint8 on a CPU several times faster than floats, channels-last twice as fast, and one image at a time
+    as fast as many.
     """
-    resized = torch.empty((*images.shape[:2], size, size), dtype=images.dtype, device=images.device)
-    for image, place, (top, left, height, width) in zip(
-        torch.split(images, 1), torch.split(resized, 1), boxes.tolist(), strict=True
-    ):
-        box = image[..., top : top + height, left : left + width]
-        place.copy_(F.interpolate(box, (size, size), mode="bilinear", antialias=True))
-    return resized
+    inside = (
+        image[..., top : top + height, left : left + width]
+        for image, (top, left, height, width) in zip(torch.split(images, 1), boxes, strict=True)
+    )
+    return torch.cat([F.interpolate(box, (size, size), mode="bilinear", antialias=True) for box in inside])

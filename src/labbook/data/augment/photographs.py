@@ -9,6 +9,7 @@ from torch import Tensor
 
 from labbook.data.augment import color, geometry
 from labbook.data.augment.basic import Draw, Transform, change_groups, with_amounts
+from labbook.data.augment.geometry import Box, resized_crops
 from labbook.errors import SettingError
 
 
@@ -49,27 +50,27 @@ class RandomResizedCrop(Transform):
         check_range(self.name, "ratio", *self.ratio, 0.01, 100)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        return geometry.resized_crops(images, self.boxes(images, draw), draw.size or images.shape[-1])
+        return resized_crops(images, self.boxes(images, draw), draw.size or images.shape[-1])
 
-    def boxes(self, images: Tensor, draw: Draw) -> Tensor:
-        """Top, left, height and width, int64 [n, 4]: the first try that fits, or the largest box at the center."""
+    def boxes(self, images: Tensor, draw: Draw) -> list[Box]:
+        """A box for each image [n, C, H, W]: the first try that fits, or the largest at the center."""
         (n, _, height, width), device = images.shape, images.device
-        tries = self.TRIES * n
-        area = height * width * uniform(draw, tries, device, *self.scale)
-        ratio = uniform(draw, tries, device, math.log(self.ratio[0]), math.log(self.ratio[1])).exp()
-        columns = (area * ratio).sqrt().round().long().view(self.TRIES, n)
-        rows = (area / ratio).sqrt().round().long().view(self.TRIES, n)
-        fits = (columns > 0) & (columns <= width) & (rows > 0) & (rows <= height)
-        first, images_index = fits.int().argmax(0), torch.arange(n, device=device)
-        rows, columns = rows[first, images_index], columns[first, images_index]
-        top, left = (
-            (torch.rand(n, generator=draw.random, device=device) * (side - inside + 1)).long()
-            for side, inside in ((height, rows), (width, columns))
-        )
-        shape = min(max(width / height, self.ratio[0]), self.ratio[1])
-        least = min(round(width / shape), height), min(round(height * shape), width)
-        centred = torch.tensor([(height - least[0]) // 2, (width - least[1]) // 2, *least], device=device)
-        return torch.where(fits.any(0).view(-1, 1), torch.stack([top, left, rows, columns], 1), centred)
+        numbers = torch.rand(2 * self.TRIES + 2, n, generator=draw.random, device=device)
+        return [self.box(height, width, each) for each in numbers.t().tolist()]
+
+    def box(self, height: int, width: int, numbers: list[float]) -> Box:
+        """The box of an image by random numbers from 0 to 1: of areas, of shapes, and of its place."""
+        area, (low, high) = height * width, (math.log(each) for each in self.ratio)
+        *tries, down, across = numbers
+        for size, shape in zip(tries[: self.TRIES], tries[self.TRIES :], strict=True):
+            inside = area * (self.scale[0] + (self.scale[1] - self.scale[0]) * size)
+            ratio = math.exp(low + (high - low) * shape)
+            rows, columns = round(math.sqrt(inside / ratio)), round(math.sqrt(inside * ratio))
+            if 0 < rows <= height and 0 < columns <= width:
+                return int(down * (height - rows + 1)), int(across * (width - columns + 1)), rows, columns
+        ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
+        rows, columns = min(round(width / ratio), height), min(round(height * ratio), width)
+        return (height - rows) // 2, (width - columns) // 2, rows, columns
 
 
 @dataclass(frozen=True)

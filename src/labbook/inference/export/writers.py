@@ -44,8 +44,8 @@ class Exported(nn.Module):
         self.spec = capabilities.spec_of_images(network, "export")
         self.classifies = capabilities.is_classifier(network)
         scale, shift = scale_and_shift(self.spec.mean, self.spec.std, torch.device("cpu"))
-        self.register_buffer("scale", scale)
-        self.register_buffer("shift", shift)
+        self.register_buffer("scale", scale.view(-1, 1, 1))
+        self.register_buffer("shift", shift.view(-1, 1, 1))
         self.eval()
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
