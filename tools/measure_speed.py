@@ -24,6 +24,7 @@ from labbook.training import hardware
 from tools.benchmark import (
     hydra_template,
     image_folder,
+    keras_training,
     memory,
     photograph_loaders,
     plain_loop,
@@ -71,6 +72,7 @@ def main() -> None:
     )
     parser.add_argument("--precision", default="auto", help=f"one of {', '.join(hardware.PRECISIONS)}")
     parser.add_argument("--template", type=Path, metavar="FOLDER", help="also train with this Lightning-Hydra-Template")
+    parser.add_argument("--keras", type=Path, metavar="PYTHON", help="also train with Keras, of this Python")
     parser.add_argument("--busy", action="store_true", help="measure although other programs are running")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also as Markdown")
     given = parser.parse_args()
@@ -84,6 +86,8 @@ def main() -> None:
         raise SettingError("--repetitions must be at least 1")
     if given.template:
         CONTESTANTS["Lightning-Hydra-Template"] = hydra_template.contestant(given.template)
+    if given.keras:
+        CONTESTANTS["Keras"] = keras_training.contestant(given.keras)
     asked = given.sections.split(",")
     for name in asked:
         if name not in SECTIONS:
