@@ -42,6 +42,7 @@ OPTIONS = (  # each beside the run as it is
     ("trainer.precision=32",),
     ("data.on_device=false",),
     ("compile=true",),
+    ("data.augment=[random_resized_crop,flip,trivial_augment]",),
 )
 
 

@@ -1,6 +1,7 @@
 """Batches: augmentation depends on seed, epoch and step only; the time that a GPU waits for images."""
 
 import time
+from itertools import product
 
 import pytest
 import torch
@@ -114,15 +115,25 @@ def test_how_many_are_normalized_at_a_time_changes_nothing(at_once: int, batch_s
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", sorted(TRANSFORMS))
-def test_channels_last_images_are_augmented_as_contiguous_ones(name: str) -> None:
-    contiguous = images(5, size=400, seed=1)
+def test_the_memory_layout_does_not_change_what_augmentation_does(
+    name: str, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 24
+    monkeypatch.setattr(data_batches, "AUGMENTED", 4 * channels * size**2)  # four at a time, and the rest
+    contiguous = images(10, channels, size, seed=1)
     last = contiguous._replace(pixels=contiguous.pixels.contiguous(memory_format=torch.channels_last))
-    one, other = (
-        made(part, image_size=400, augment=[name], batch_size=5, val_fraction=0) for part in (contiguous, last)
-    )
-    expected, seen = (prepared(module, first(module.train_dataloader())) for module in (one, other))
-    torch.testing.assert_close(seen, expected, atol=1e-4, rtol=1e-4)
+    seen = []
+    for part, layout in product((contiguous, last), (torch.contiguous_format, torch.channels_last)):
+        module = made(part, images(4, channels, size), image_size=size, augment=[name], batch_size=10, val_fraction=0)
+        module.memory_format = layout
+        batch = first(module.train_dataloader())
+        seen.append(prepared(module, batch))
+        assert batch.images.dtype == torch.uint8
+        assert seen[-1].is_contiguous(memory_format=layout)
+    for other in seen[1:]:
+        torch.testing.assert_close(other, seen[0], atol=1e-3, rtol=1e-4)
 
 
 # Waiting for images -------------------------------------------------------------------------------------------------

@@ -97,6 +97,14 @@ def test_a_process_without_an_image_still_takes_part() -> None:
     assert [batch.weight for batch in left_over] == [3, 0, 0]
 
 
+def test_grey_images_in_three_channels_become_contiguous_batches() -> None:
+    spread = IMAGES[:, :1].expand(-1, 3, -1, -1)
+    batch = TensorLoader(spread, LABELS, torch.arange(len(LABELS)), 8)
+    images = next(iter(batch)).images
+    assert images.is_contiguous()
+    assert torch.equal(images, spread[:8])
+
+
 def test_a_batch_is_what_its_rows_say() -> None:
     for batch in loader():
         assert batch.images.dtype == torch.uint8

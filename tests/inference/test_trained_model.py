@@ -38,7 +38,10 @@ def test_needs_no_data(labbook: Command, tmp_path: Path) -> None:
     words = ("data=image_folder", "data.root=photos", "data.image_size=8", "model=mlp", "epochs=1", "callbacks=none")
     run = labbook(*words).run
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
-    spec = trained_model.load_trained(run, read_run_config(run), "last", "predict").spec
+    network = trained_model.load_trained(run, read_run_config(run), "last", "predict")
+    spec = network.spec
+    stored = torch.zeros(2, 8, 8, 3, dtype=torch.uint8).permute(0, 3, 1, 2)  # channels-last, as photographs are
+    assert network.normalized(stored).is_contiguous()  # as in training: this network has no convolution
     assert (spec.channels, spec.size) == (3, 8)
     assert spec.class_names == ("cat", "dog")
 

@@ -25,19 +25,19 @@ MAKERS: Mapping[str, Any] = {
 
 def main() -> None:
     """Print the seconds."""
-    told = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     random = np.random.default_rng(0)
-    count = told["batch_size"] * (told["steps"] + 1)
-    images = random.integers(0, 256, (count, *told["shape"]), dtype=np.uint8).astype(np.float32) / 127.5 - 1
-    labels = random.integers(0, told["classes"], count)
-    layers = [MAKERS[name](*options) for name, *options in told["layers"]]
-    model = keras.Sequential([keras.Input(told["shape"]), *layers])
+    count = request["batch_size"] * (request["steps"] + 1)
+    images = random.integers(0, 256, (count, *request["shape"]), dtype=np.uint8).astype(np.float32) / 127.5 - 1
+    labels = random.integers(0, request["classes"], count)
+    layers = [MAKERS[name](*options) for name, *options in request["layers"]]
+    model = keras.Sequential([keras.Input(request["shape"]), *layers])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.001), loss, metrics=["accuracy"])
     ends: list[float] = []
     clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: ends.append(time.perf_counter()))
-    model.fit(images, labels, batch_size=told["batch_size"], epochs=1, callbacks=[clock], verbose=0)
-    print((ends[-1] - ends[0]) / told["steps"])  # the first step does not count
+    model.fit(images, labels, batch_size=request["batch_size"], epochs=1, callbacks=[clock], verbose=0)
+    print((ends[-1] - ends[0]) / request["steps"])  # the first step does not count
 
 
 if __name__ == "__main__":

@@ -37,14 +37,14 @@ def train(python: Path, case: Case, precision: str) -> float:
     """
     _, data, network = prepared(case.composed(f"trainer.precision={precision}"))
     spec = data.spec
-    told = {
+    request = {
         "layers": list(layers(network)),
         "shape": [spec.size, spec.size, spec.channels],
         "classes": spec.num_classes,
         "batch_size": case.batch_size,
         "steps": case.steps,
     }
-    ended = subprocess.run([python, LOOP], input=json.dumps(told), capture_output=True, text=True)
+    ended = subprocess.run([python, LOOP], input=json.dumps(request), capture_output=True, text=True)
     if ended.returncode:
         raise TrainingError(f"Keras ended with {ended.returncode}: {ended.stderr.strip()}")
     return float(ended.stdout.split()[-1])
@@ -64,7 +64,10 @@ def layers(network: nn.Module) -> Iterator[tuple[Any, ...]]:
             flat = True
             yield "Linear", layer.out_features
         elif isinstance(layer, nn.Conv2d):
-            padding = "same" if layer.padding[0] else "valid"
+            around = 2 * int(layer.padding[0])
+            if layer.stride != (1, 1) or layer.groups != 1 or around not in (0, layer.kernel_size[0] - 1):
+                raise TrainingError(f"Keras: no layer for {layer}")
+            padding = "same" if around else "valid"
             yield "Conv2d", layer.out_channels, layer.kernel_size, padding, layer.bias is not None
         elif isinstance(layer, nn.MaxPool2d):
             yield "MaxPool2d", layer.kernel_size, layer.stride

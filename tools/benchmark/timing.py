@@ -49,6 +49,7 @@ def training(cases: Sequence[Case], contestants: Mapping[str, Contestant], repet
         " not count; what ends an epoch (checkpoint, table, TensorBoard) is spread over an epoch of the lab's own"
         " length; nothing is validated. The plain loop has the same network and images, Adam, and nothing else. Its"
         " precision, layout, threads, fused and compiled form are those that were fastest in short trials just before."
+        " Keras and the template get images that are normalized beforehand."
     )
     return Section("Training", ("case", "way to train", "images/s", "time / plain loop", "from to"), rows, note)
 

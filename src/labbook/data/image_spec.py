@@ -43,16 +43,19 @@ class ImageSpec:
 
         The result has the memory layout of `out`, or of the images.
         """
-        if out is None:
-            out = images.to(torch.float32, copy=True)
-        else:  # a change of the type and of the layout at once is slow
-            out.copy_(images if images.is_contiguous() == out.is_contiguous() else images.float())
         scale, shift = scale_and_shift(self.mean, self.std, images.device)
-        if out.is_contiguous() or not out.is_contiguous(memory_format=torch.channels_last):
-            out.mul_(scale.view(-1, 1, 1)).sub_(shift.view(-1, 1, 1))
-        else:  # a row of an image at a time: a CPU is several times slower with one value per channel
+        factor, subtrahend = scale.view(-1, 1, 1), shift.view(-1, 1, 1)
+        by_rows = images.device.type == "cpu" and is_channels_last(images if out is None else out)
+        if out is None and not by_rows:
+            return torch.mul(images, factor).sub_(subtrahend)
+        out = torch.empty_like(images, dtype=torch.float32) if out is None else out
+        # A change of the type and of the layout at once is slow.
+        out.copy_(images if is_channels_last(images) == is_channels_last(out) else images.float())
+        if by_rows:  # of an image at a time: a CPU is several times slower with one value per channel
             width = out.shape[3]
             out.permute(0, 2, 3, 1).flatten(2).mul_(scale.repeat(width)).sub_(shift.repeat(width))
+        else:
+            out.mul_(factor).sub_(subtrahend)
         return out
 
     def has_normalization(self, value: Normalize, own: tuple[PerChannel, PerChannel]) -> bool:
@@ -73,6 +76,11 @@ class ImageSpec:
     def probabilities(self, logits: Tensor) -> Tensor:
         """Logits [n, classes] to probabilities; their sum is 1 if an image has one class."""
         return logits.sigmoid() if self.multilabel else logits.softmax(1)
+
+
+def is_channels_last(images: Tensor) -> bool:
+    """Whether images [N, C, H, W] have the values of a pixel side by side, and several of them."""
+    return images.stride(1) == 1 and images.shape[1] > 1 and images.is_contiguous(memory_format=torch.channels_last)
 
 
 def class_counts(labels: Tensor, classes: int) -> Tensor:

@@ -66,7 +66,7 @@ def with_content_hash(images: Images) -> Images:
         return images
     digest = hashlib.sha256()
     for name, tensor in (("", images.pixels), *sorted(images.extra.items())):
-        values = tensor.contiguous().numpy()
-        digest.update(f"{name}{values.shape!r}".encode())
-        digest.update(values.reshape(-1).view(np.uint8).data)
+        digest.update(f"{name}{tuple(tensor.shape)!r}".encode())
+        for part in torch.split(tensor, 4096):  # of a memory map, which can be larger than the memory
+            digest.update(part.contiguous().numpy().reshape(-1).view(np.uint8).data)
     return images._replace(content=digest.hexdigest())

@@ -34,8 +34,8 @@ class Batch(NamedTuple):
 
 
 def take_images(images: Tensor, rows: Tensor) -> Tensor:
-    """Images [N, C, H, W] at some rows, in the same memory layout; `index_select` keeps only the contiguous one."""
-    if images.is_contiguous():
+    """Images [N, C, H, W] at some rows; those of channels-last images are too, which `index_select` would change."""
+    if images.is_contiguous() or not images.is_contiguous(memory_format=torch.channels_last):
         return images.index_select(0, rows)
     return images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
 
@@ -52,7 +52,7 @@ class TensorLoader:
 
     def __init__(
         self,
-        images: Tensor,  # uint8 [N, C, H, W], contiguous or channels-last
+        images: Tensor,  # uint8 [N, C, H, W], in any memory layout
         labels: Tensor,  # int64 [N]
         rows: Tensor,  # int64 [n]: which images, in the order without shuffling
         batch_size: int,

@@ -63,7 +63,7 @@ class OwnTransform:
         seed = int(torch.randint(2**63 - 1, (), generator=draw.random, device=images.device))
         with seed_global_generators(seed, images.device):
             try:
-                changed = self.apply(images.contiguous(), draw)  # which a class may expect of its input
+                changed = self.apply(images.contiguous(), draw)  # own classes may call .view
             except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
                 if not self.of_library or isinstance(error, torch.OutOfMemoryError):
                     raise  # a bug in the user's code: show the traceback

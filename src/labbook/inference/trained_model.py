@@ -60,12 +60,16 @@ class TrainedModel:
     def device(self) -> torch.device:
         return self.model.device
 
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """Pixels 0..255, uint8 [n, C, H, W], as the network gets them: on its device, in its memory layout."""
+        channels_last = self.choice.channels_last and has_convolutions(self.model)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        return self.spec.normalize(pixels.to(self.device)).contiguous(memory_format=layout)
+
     @torch.inference_mode()
     def logits(self, pixels: Tensor) -> Tensor:
         """Pixels 0..255, uint8 [n, C, H, W] of the spec's size and channels, to float32 logits [n, classes]."""
-        images = self.spec.normalize(pixels.to(self.device))
-        if self.choice.channels_last and has_convolutions(self.model):
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = self.normalized(pixels)
         dtype = AUTOCAST.get(self.choice.precision)
         with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
             return self.scores(images).float() / self.temperature

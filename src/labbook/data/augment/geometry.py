@@ -82,8 +82,9 @@ def resized_crops(images: Tensor, boxes: Sequence[Box], size: int) -> Tensor:
     """A box of each image [n, C, H, W], resized to `size`: bilinear, antialiased.
 
     torch resizes uint8 on a CPU several times faster than floats, channels-last twice as fast, and one image at a time
-    as fast as many.
+    as fast as many. A GPU resizes floats only.
     """
+    images = images if images.device.type == "cpu" else images.float()
     inside = (
         image[..., top : top + height, left : left + width]
         for image, (top, left, height, width) in zip(torch.split(images, 1), boxes, strict=True)

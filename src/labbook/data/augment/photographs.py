@@ -56,14 +56,14 @@ class RandomResizedCrop(Transform):
         """A box for each image [n, C, H, W]: the first try that fits, or the largest at the center."""
         (n, _, height, width), device = images.shape, images.device
         numbers = torch.rand(2 * self.TRIES + 2, n, generator=draw.random, device=device)
-        return [self.box(height, width, each) for each in numbers.t().tolist()]
+        return [self.box(height, width, *each) for each in numbers.t().tolist()]
 
-    def box(self, height: int, width: int, numbers: list[float]) -> Box:
+    def box(self, height: int, width: int, *numbers: float) -> Box:
         """The box of an image by random numbers from 0 to 1: of areas, of shapes, and of its place."""
-        area, (low, high) = height * width, (math.log(each) for each in self.ratio)
+        low, high = map(math.log, self.ratio)
         *tries, down, across = numbers
         for size, shape in zip(tries[: self.TRIES], tries[self.TRIES :], strict=True):
-            inside = area * (self.scale[0] + (self.scale[1] - self.scale[0]) * size)
+            inside = height * width * (self.scale[0] + (self.scale[1] - self.scale[0]) * size)
             ratio = math.exp(low + (high - low) * shape)
             rows, columns = round(math.sqrt(inside / ratio)), round(math.sqrt(inside * ratio))
             if 0 < rows <= height and 0 < columns <= width:

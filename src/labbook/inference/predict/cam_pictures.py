@@ -38,5 +38,6 @@ def write_pictures(
 def heat_maps(network: TrainedModel, layer: CamLayer, said: Sequence[Prediction], pixels: Tensor) -> Tensor:
     """Heat maps [n, H, W] of images uint8 [n, C, H, W] for their most probable classes."""
     targets = [network.spec.class_names.index(each.guesses[0].name) for each in said]
-    images = network.spec.normalize(pixels.to(network.device))
-    return grad_cam(network.model, layer, images, torch.tensor(targets, device=network.device)).cpu()
+    return grad_cam(
+        network.model, layer, network.normalized(pixels), torch.tensor(targets, device=network.device)
+    ).cpu()

@@ -82,7 +82,7 @@ class Explainer:
         network, names = self.network, [printable(name) for name in self.spec.class_names]
         probabilities = network.probabilities(pixels)
         values, top = (part.tolist() for part in probabilities[0].topk(min(TOP, len(names))))
-        attributions = self.attributions(self.spec.normalize(pixels.to(network.device)), top[0], method)
+        attributions = self.attributions(network.normalized(pixels), top[0], method)
         signed = bool((attributions < 0).any())
         colours = "increase the score of {0}, blue pixels decrease it" if signed else "are important for {0}"
         meaning = f"Orange pixels {colours.format(names[top[0]])}. Shown: {self.methods[method]}."
