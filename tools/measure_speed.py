@@ -84,16 +84,16 @@ def main() -> None:
     outputs.check_outputs({"--write": given.write})
     if given.repetitions < 1:
         raise SettingError("--repetitions must be at least 1")
-    load = report.check_load(given.busy)
     if given.template:
         CONTESTANTS["Lightning-Hydra-Template"] = hydra_template.contestant(given.template)
-    if given.keras:
-        CONTESTANTS["Keras"] = keras_training.contestant(given.keras)
     asked = given.sections.split(",")
     for name in asked:
         if name not in SECTIONS:
             raise SettingError(f"--sections={name} is unknown; {list_choices(name, SECTIONS)}")
     choice = hardware.choose_device({"precision": given.precision}, hardware.describe_machine())
+    load = report.check_load(given.busy)
+    if given.keras:
+        CONTESTANTS["Keras"] = keras_training.contestant(given.keras)
     if given.write:
         make_folder(given.write.parent)
     about = report.conditions(choice, load, " ".join(["python", *sys.argv]))

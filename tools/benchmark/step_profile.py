@@ -132,8 +132,8 @@ def section(cases: Sequence[Case], repetitions: int, precision: str) -> Section:
         shares = (f"{1000 * median[part]:.2f} ({median[part] / whole:.0%})" for part in COLUMNS)
         rows.append((case.name, f"{1000 * whole:.2f}", *shares))
     note = (
-        f"Milliseconds of a step of Labbook on the CPU, medians of {repetitions}. Data: drawing, cutting and normalising"
-        " the batch. Forward: with loss and metrics. Optimizer: with what Lightning does around its closure."
-        " Logging: all callbacks."
+        f"Milliseconds of a step of Labbook on the CPU, medians of {repetitions}. Data: drawing, cutting and"
+        " normalizing the batch. Forward: with loss and metrics. Optimizer: with what Lightning does around its"
+        " closure. Logging: all callbacks."
     )
     return Section("Parts of a step", ("case", "step", *COLUMNS), rows, note)

@@ -37,7 +37,5 @@ def write_pictures(
 
 def heat_maps(network: TrainedModel, layer: CamLayer, said: Sequence[Prediction], pixels: Tensor) -> Tensor:
     """Heat maps [n, H, W] of images uint8 [n, C, H, W] for their most probable classes."""
-    targets = [network.spec.class_names.index(each.guesses[0].name) for each in said]
-    return grad_cam(
-        network.model, layer, network.normalized(pixels), torch.tensor(targets, device=network.device)
-    ).cpu()
+    targets = torch.tensor([network.spec.class_names.index(each.guesses[0].name) for each in said])
+    return grad_cam(network.model, layer, network.normalized(pixels), targets.to(network.device)).cpu()
