@@ -1,7 +1,6 @@
 """The benchmark's contestants train the same thing, and its table says so."""
 
 import importlib
-import json
 import runpy
 import sys
 import time
@@ -19,7 +18,7 @@ from torch import nn
 
 from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.config import schema
-from labbook.errors import SettingError, TrainingError
+from labbook.errors import SettingError
 from labbook.models.mlp import MLP
 from labbook.runs.provenance import code_version
 from labbook.sweeps import grid_sweeper
@@ -29,14 +28,13 @@ from tests.conftest import Command
 from tools.benchmark import (
     hydra_template,
     image_folder,
-    keras_training,
     photograph_loaders,
     plain_loop,
     report,
     step_profile,
     timing,
 )
-from tools.benchmark.cases import CASES, Case, case, prepared
+from tools.benchmark.cases import CASES, Case, prepared
 from tools.benchmark.contenders import CONTESTANTS
 from tools.benchmark.plain_loop import Form, plain
 from tools.benchmark.sections import Section
@@ -56,13 +54,6 @@ class MNISTLitModule(LightningModule):
     def configure_optimizers(self):
         return self.make(params=self.parameters())
 """
-
-
-@pytest.fixture
-def tiny() -> Case:
-    schema.register_schema()
-    grid_sweeper.register_sweepers()
-    return case("tiny", "mlp", 8, 8, 1, 3, 10, "model.width=4")
 
 
 @pytest.mark.parametrize("name", CONTESTANTS)
@@ -99,36 +90,6 @@ def test_the_hydra_template_trains_with_its_own_module(tiny: Case, tmp_path: Pat
         SettingError, match=r"^--template=elsewhere must be a clone of the Lightning-Hydra-Template: it has no"
     ):
         hydra_template.contestant(Path("elsewhere"))
-
-
-def test_keras_gets_the_same_layers() -> None:
-    networks = {each.name: prepared(each.composed("data.images=200"))[2] for each in CASES}
-    dense = [("Flatten",), ("Linear", 128), ("ReLU",), ("Linear", 10)]
-    assert list(keras_training.layers(networks["MLP 784-128-10, batch 32"])) == dense
-    assert list(keras_training.layers(networks["LeNet-5, batch 64"])) == [
-        ("Conv2d", 6, (5, 5), "same", True), ("ReLU",), ("MaxPool2d", 2, 2),
-        ("Conv2d", 16, (5, 5), "valid", True), ("ReLU",), ("MaxPool2d", 2, 2),
-        ("Flatten",), ("Linear", 120), ("ReLU",), ("Linear", 84), ("ReLU",), ("Linear", 10),
-    ]  # fmt: skip
-    for name in ("C2 convnet, batch 128", "AlexNet, batch 64", "cats-and-dogs network, batch 128"):
-        assert sum(layer == ("Flatten",) for layer in keras_training.layers(networks[name])) == 1
-    with pytest.raises(TrainingError, match=r"^Keras: no layer for GELU$"):
-        list(keras_training.layers(torch.nn.Sequential(torch.nn.GELU())))
-
-
-def test_keras_is_told_the_case_and_its_failure_is_shown(tiny: Case, tmp_path: Path) -> None:
-    """A program stands in for the Python with Keras."""
-    python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\n[ $1 = -c ] && exit 0\ncat > {tmp_path}/told\necho seconds 0.25\n")
-    python.chmod(0o755)
-    assert keras_training.contestant(python)(tiny, "32") == 0.25
-    told = json.loads((tmp_path / "told").read_text())
-    assert (told["batch_size"], told["steps"]) == (tiny.batch_size, tiny.steps)
-    python.write_text("#!/bin/sh\n[ $1 = -c ] && exit 0\necho no memory >&2\nexit 3\n")
-    with pytest.raises(TrainingError, match=r"^Keras ended with 3: no memory$"):
-        keras_training.train(python, tiny, "32")
-    with pytest.raises(SettingError, match=r"^--keras=elsewhere must be a Python that can import keras$"):
-        keras_training.contestant(Path("elsewhere"))
 
 
 def test_contestants_take_turns_and_the_first_round_does_not_count(tiny: Case) -> None:

@@ -30,7 +30,7 @@ def contestant(python: Path) -> Contestant:
 
 
 def train(python: Path, case: Case, precision: str) -> float:
-    """Seconds of a step with Keras' defaults, in 32 bits, with images that are normalized beforehand.
+    """Seconds of a step with Keras' defaults, in 32 bits, with images that are already normalized.
 
     Raises:
         TrainingError: Keras failed.

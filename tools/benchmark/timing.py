@@ -45,11 +45,11 @@ def training(cases: Sequence[Case], contestants: Mapping[str, Contestant], repet
         ways: dict[str, Contestant] = {**contestants, LIMIT: lambda case, _: plain(case, form)}  # noqa: B023 - used at once
         rows += lines(case, timed(case, ways, repetitions, precision), form)
     note = (
-        f"Medians of {repetitions}; the ratios are of the same repetition, in which all take turns. The first steps do"
-        " not count; what ends an epoch (checkpoint, table, TensorBoard) is spread over an epoch of the lab's own"
-        " length; nothing is validated. The plain loop has the same network and images, Adam, and nothing else. Its"
+        f"Medians of {repetitions}. In each repetition, each way trains once, and their ratios are taken. The first"
+        " steps do not count; what ends an epoch (checkpoint, table, TensorBoard) is spread over an epoch of the lab's"
+        " own length; nothing is validated. The plain loop has the same network and images, Adam, and nothing else. Its"
         " precision, layout, threads, fused and compiled form are those that were fastest in short trials just before."
-        " Keras and the template get images that are normalized beforehand."
+        " Keras and the template get images that are already normalized."
     )
     return Section("Training", ("case", "way to train", "images/s", "time / plain loop", "from to"), rows, note)
 

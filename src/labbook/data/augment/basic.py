@@ -120,8 +120,8 @@ def mirror(images: Tensor, flipped: Tensor) -> Tensor:
 def change_groups(images: Tensor, groups: Iterable[tuple[list[int], Callable[[Tensor], Tensor]]]) -> Tensor:
     """Change some images at a time, one group after the other: their rows, and the function of them as float batch.
 
-    Lists of images are several times faster than indexed tensors on a CPU,. torch.cat keeps the
-    memory layout of images that have the same.
+    Lists of images are several times faster than indexed tensors on a CPU. torch.cat keeps the memory
+    layout of images that all have the same.
     """
     changed = list(torch.split(images, 1))
     for rows, change in groups:

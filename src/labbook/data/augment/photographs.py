@@ -9,7 +9,7 @@ from torch import Tensor
 
 from labbook.data.augment import color, geometry
 from labbook.data.augment.basic import Draw, Transform, change_groups, with_amounts
-from labbook.data.augment.geometry import Box, resized_crops
+from labbook.data.augment.geometry import Box
 from labbook.errors import SettingError
 
 
@@ -50,7 +50,7 @@ class RandomResizedCrop(Transform):
         check_range(self.name, "ratio", *self.ratio, 0.01, 100)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        return resized_crops(images, self.boxes(images, draw), draw.size or images.shape[-1])
+        return geometry.resized_crops(images, self.boxes(images, draw), draw.size or images.shape[-1])
 
     def boxes(self, images: Tensor, draw: Draw) -> list[Box]:
         """A box for each image [n, C, H, W]: the first try that fits, or the largest at the center."""
